@@ -1,0 +1,41 @@
+"""Container Networking Lab: real Docker hosts on this computer, and pictures of their networks.
+
+The public names, each with one line:
+
+- ``Lab``: a small network of Docker hosts; start it, use it, stop it.
+- ``Snapshot``: everything about a lab host's networking at one moment; JSON in and out.
+- ``topology``: the map of a snapshot: namespaces, interfaces, wires, addresses.
+- ``nat_table``: the NAT rules of a snapshot, in the order in which a packet meets them.
+- ``Explorer``: both pictures of a running lab, in a widget.
+- ``LabError``: the root of every error that labkit raises on purpose.
+
+In a notebook, ``import labkit`` also brings the cell magic ``%%host host1``.
+"""
+
+import importlib
+import sys
+
+_HOMES = {
+    "Explorer": "labkit.widgets",
+    "Lab": "labkit.lab",
+    "LabError": "labkit.errors",
+    "Snapshot": "labkit.model.snapshot",
+    "nat_table": "labkit.plot",
+    "topology": "labkit.plot",
+}
+__all__ = list(_HOMES)
+
+
+def __getattr__(name: str) -> object:
+    """A public name, imported when first asked for: the command line needs no matplotlib."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_HOMES]
+
+
+if "IPython" in sys.modules:
+    importlib.import_module("labkit.magics").register()

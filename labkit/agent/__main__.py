@@ -1,0 +1,70 @@
+"""Process 1 of the machine: answers the calls of the learner's side until that goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+
+from labkit.agent import engine, network
+from labkit.agent.observe import observe
+from labkit.agent.process import Children, execute
+from labkit.agent.wire import Call, Wire, copy, streams
+
+
+class Agent:
+    """The calls that the learner's side can make."""
+
+    def __init__(self) -> None:
+        self.children = Children()
+        self.nodes: dict[str, network.Node] = {}
+
+    async def build(self, call: Call, hosts: int, stations: int) -> list[dict]:
+        """Make the lab's network and start the engines: what there is now, and where."""
+        self.nodes = await network.build(self.children, network.plan(hosts, stations))
+        engines = [n for n in self.nodes.values() if n.kind == "host"]
+        await asyncio.gather(*(engine.ready(n.name, n.root) for n in engines))
+        return [
+            {"name": n.name, "kind": n.kind, "address": n.address} for n in self.nodes.values()
+        ]
+
+    async def execute(self, call: Call, node: str, script: str, raw: bool) -> int:
+        """Run a shell script on a node; its exit status."""
+        return await execute(self.children, call, self.nodes[node].pid, script, raw)
+
+    async def connect(self, call: Call, node: str, path: str) -> None:
+        """Relay bytes to and from a UNIX socket of a node, until that end closes."""
+        reader, writer = await asyncio.open_unix_connection(f"{self.nodes[node].root}{path}")
+        forth = asyncio.ensure_future(_feed(call, writer))
+        try:
+            await copy(call, reader, 1)
+        finally:
+            forth.cancel()
+            writer.close()
+
+    async def observe(self, call: Call, node: str) -> dict:
+        """The facts of a lab host's networking now."""
+        return await observe(self.children, self.nodes[node])
+
+
+async def _feed(call: Call, writer: asyncio.StreamWriter) -> None:
+    """Write what the call brings; its end closes this direction alone."""
+    while (item := await call.read()) is not None and item[1]:
+        writer.write(item[1])
+        await writer.drain()
+    writer.write_eof()
+
+
+async def main() -> None:
+    """Serve until the other end of standard input is closed."""
+    agent = Agent()
+    calls = ("build", "execute", "connect", "observe")
+    reader, writer = await streams(sys.stdin.buffer, sys.stdout.buffer)
+    await Wire(reader, writer, {name: getattr(agent, name) for name in calls}).run()
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main())
+    finally:
+        os._exit(0)  # the kernel then ends every process of the machine

@@ -1,0 +1,141 @@
+"""The lab's network: nodes, the LAN that joins them, the router and what lies outside it.
+
+::
+
+    host1 ──┐                             LAN      192.168.56.0/24, a bridge in the router's namespace
+    host2 ──┼── lan ─ router ── outside   outside  203.0.113.0/24 (RFC 5737: nobody's)
+    station1┘
+
+The router forwards and does not translate, and outside knows no way to a Docker network: what
+reaches outside from a container got there by the lab host's own MASQUERADE rule.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from labkit.agent.process import Children
+
+ROUTER, OUTSIDE, OUTSIDE_GATEWAY = "192.168.56.1", "203.0.113.10", "203.0.113.1"
+
+
+@dataclass(frozen=True)
+class Node:
+    """A computer of the lab: its name, what it is, its address, its process 1 as seen here."""
+
+    name: str
+    kind: str  # "host", "station", "outside", "router"
+    address: str
+    pid: int = 0
+
+    @property
+    def root(self) -> Path:
+        return Path(f"/proc/{self.pid}/root")
+
+
+def plan(hosts: int, stations: int) -> list[Node]:
+    """The nodes of a lab and their addresses."""
+    return [
+        Node("router", "router", ROUTER),
+        Node("outside", "outside", OUTSIDE),
+        *(Node(f"host{n}", "host", f"192.168.56.{10 + n}") for n in range(1, hosts + 1)),
+        *(Node(f"station{n}", "station", f"192.168.56.{100 + n}") for n in range(1, stations + 1)),
+    ]
+
+
+async def build(children: Children, nodes: list[Node]) -> dict[str, Node]:
+    """Start the nodes, wire them up, and start what each of them runs."""
+    lines = [f"{node.address}\t{node.name}\n" for node in nodes]
+    Path("/lab/hosts").write_text("127.0.0.1\tlocalhost\n" + "".join(lines))
+    shells = await asyncio.gather(*(_start(children, node) for node in nodes))
+    started = {node.name: node for node, _ in shells}
+    await children.output(["ip", "-batch", "-"], "\n".join(_cables(started)))
+    for node, shell in shells:
+        shell.stdin.write(_script(node, started))
+        shell.stdin.close()
+    await asyncio.gather(*(_ready(node, shell) for node, shell in shells))
+    return started
+
+
+async def _start(children: Children, node: Node) -> tuple[Node, subprocess.Popen]:
+    """Make a node's namespaces; the shell that becomes its process 1 waits for its script."""
+    shell, _ = children.spawn(
+        ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
+        + ["sh", f"{Path(__file__).parent}/node.sh", node.name, node.kind, ROUTER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return replace(node, pid=int(await _line(node, shell, str.isdigit))), shell
+
+
+async def _ready(node: Node, shell: subprocess.Popen) -> None:
+    await _line(node, shell, "ready".__eq__)
+    shell.stdout.close()
+
+
+async def _line(node: Node, shell: subprocess.Popen, expected: Callable[[str], bool]) -> str:
+    """The next line of a node's shell; OSError with what it said instead."""
+    line = (await asyncio.to_thread(shell.stdout.readline)).strip()
+    if not expected(line):
+        raise OSError(f"{node.name} did not start: {line or 'its process 1 ended'}")
+    return line
+
+
+def _cables(nodes: dict[str, Node]) -> list[str]:
+    """``ip -batch`` lines: each node's eth0 and, named after the node, the router's end of it."""
+    router = nodes["router"].pid
+    return [
+        f"link add eth0 netns {node.pid} type veth peer name {node.name} netns {router}"
+        for node in nodes.values()
+        if node.kind != "router"
+    ]
+
+
+def _script(node: Node, nodes: dict[str, Node]) -> str:
+    """What a node's shell runs before it becomes process 1: its addresses, and its servers."""
+    if node.kind == "router":
+        ports = [name for name, other in nodes.items() if other.kind in ("host", "station")]
+        return "\n".join(
+            [
+                "ip link add lan type bridge",
+                f"ip address add {ROUTER}/24 dev lan",
+                "ip link set lan up",
+                *(f"ip link set {port} master lan up" for port in ports),
+                f"ip address add {OUTSIDE_GATEWAY}/24 dev outside",
+                "ip link set outside up",
+                "echo 1 > /proc/sys/net/ipv4/ip_forward",
+                # Names that /etc/hosts does not have do not exist: the lab has no way out.
+                "dnsmasq --no-resolv --no-poll --interface=lan --bind-interfaces",
+            ]
+        )
+    gateway = OUTSIDE_GATEWAY if node.kind == "outside" else ROUTER
+    lines = [
+        f"ip address add {node.address}/24 dev eth0",
+        "ip link set eth0 up",
+        f"ip route add default via {gateway}",
+    ]
+    if node.kind == "outside":
+        lines += [f"printf '%s' {shlex.quote(OUTSIDE_NGINX)} > /etc/nginx/nginx.conf", "nginx"]
+    if node.kind == "host":
+        lines += ["service docker launch"]
+    return "\n".join(lines)
+
+
+OUTSIDE_NGINX = """\
+events {}
+http {
+    access_log /var/log/nginx/access.log;
+    server {
+        listen 80;
+        default_type text/plain;
+        location / { return 200 "hello, $remote_addr\\n"; }
+    }
+}
+"""

@@ -1,0 +1,324 @@
+"""Read the network state of a lab host: every namespace of it and of its containers.
+
+In phases: find the namespaces; read each one through netlink (rtnetlink(7), nfnetlink) and the
+tools that have no netlink twin; then resolve what one namespace says of another. Facts only, as
+plain JSON values in the shape of ``labkit.model.snapshot``; what they mean is said there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+
+from labkit.agent import engine
+from labkit.agent.network import Node
+from labkit.agent.process import Children
+
+CLONE_NEWNET = 0x40000000
+IFF_UP = 1
+NTF_SELF, NTF_MASTER = 2, 4
+NUD_PERMANENT = 0x80
+SEEN_REPLY, ASSURED, SRC_NAT, DST_NAT = 2, 4, 16, 32  # nf_conntrack_common.h
+NEIGHBOUR_STATES = {
+    0: "none", 1: "incomplete", 2: "reachable", 4: "stale", 8: "delay", 16: "probe",
+    32: "failed", 64: "noarp", 128: "permanent",
+}  # fmt: skip
+SCOPES = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
+PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra"}  # rtnetlink.h
+TCP_STATES = [
+    "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK",
+    "TIME_WAIT", "CLOSE", "SYN_SENT2",
+]  # fmt: skip
+TOOLS_AT_ONCE = 4
+
+
+async def observe(children: Children, node: Node) -> dict:
+    """The facts of a node now."""
+    known = await asyncio.to_thread(engine.facts, node.root)
+    places = _places(node, known)
+    namespaces = await asyncio.to_thread(_read_all, places)
+    limit = asyncio.Semaphore(TOOLS_AT_ONCE)
+    texts = await asyncio.gather(*(_tools(children, limit, node, place) for place in places))
+    for namespace, (rules, sockets) in zip(namespaces, texts, strict=True):
+        namespace["iptables"] = rules
+        namespace["sockets"] = _sockets(sockets)
+    return {"host": node.name, "time": time.time(), "engine": known, "namespaces": namespaces}
+
+
+class Place:
+    """A network namespace to read: what it is, and an open file of it."""
+
+    def __init__(self, kind: str, name: str, path: Path) -> None:
+        self.kind, self.name, self.path = kind, name, path
+        self.inode, self.device = path.stat().st_ino, path.stat().st_dev
+
+
+def _places(node: Node, known: dict | None) -> list[Place]:
+    """The node's own namespace, its containers', and Docker's own that no container has."""
+    places = {}
+
+    def add(kind: str, name: str, path: Path) -> None:
+        try:
+            place = Place(kind, name, path)
+        except OSError:
+            return  # it ended while we looked
+        # Docker's file of a namespace that has gone can be there still, no longer a namespace.
+        if place.device == nsfs:
+            places.setdefault(place.inode, place)
+
+    nsfs = os.stat(f"/proc/{node.pid}/ns/net").st_dev
+    add("host", node.name, Path(f"/proc/{node.pid}/ns/net"))
+    for container in (known or {}).get("containers", []):
+        path = node.root / f"proc/{container['State']['Pid']}/ns/net"
+        add("container", container["Name"].lstrip("/"), path)
+        container["Namespace"] = path.stat().st_ino if path.exists() else None
+    sandboxes = node.root / "run/docker/netns"
+    for path in sorted(sandboxes.iterdir()) if sandboxes.is_dir() else ():
+        add("sandbox", path.name, path)
+    return list(places.values())
+
+
+async def _tools(
+    children: Children, limit: asyncio.Semaphore, node: Node, place: Place
+) -> tuple[str, str]:
+    """What ``iptables-save -c`` and ``ss -lntup`` say there, run with the node's own tools."""
+    script = "iptables-save -c; echo; echo @; ss -Hlntup"
+    argv = ["nsenter", f"--target={node.pid}", "--mount", f"--net={place.path}", "--"]
+    async with limit:
+        text = await children.output([*argv, "sh", "-c", script])
+    rules, _, sockets = text.partition("\n@\n")
+    return rules, sockets
+
+
+def _sockets(text: str) -> list[dict]:
+    found = []
+    for line in text.splitlines():
+        protocol, _, _, _, local, *rest = line.split()
+        address, _, port = local.rpartition(":")
+        owner = re.search(r'\(\("(.*?)",pid=(\d+)', " ".join(rest))
+        found.append(
+            {
+                "protocol": protocol,
+                "address": address.strip("[]"),
+                "port": int(port),
+                "process": owner and owner[1],
+                "pid": owner and int(owner[2]),
+            }
+        )
+    return found
+
+
+def _read_all(places: list[Place]) -> list[dict]:
+    """Read every place through netlink, in a thread that joins one namespace after the other."""
+    # A namespace is joined by its open file: setns(2). A thread of its own, so that the rest of
+    # process 1 stays where it is.
+    result: list = []
+
+    def work() -> None:
+        try:
+            result.append(_join_and_read(places))
+        except BaseException as error:
+            result.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if isinstance(result[0], BaseException):
+        raise result[0]
+    return result[0]
+
+
+def _join_and_read(places: list[Place]) -> list[dict]:
+    libc = ctypes.CDLL(None, use_errno=True)
+    files = {place.inode: os.open(place.path, os.O_RDONLY) for place in places}
+    try:
+        read = []
+        for place in places:
+            if libc.setns(files[place.inode], CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), f"cannot join the namespace of {place.name}")
+            read.append(_read(place, files))
+        return _resolve(read)
+    finally:
+        for file in files.values():
+            os.close(file)
+
+
+def _read(place: Place, files: dict[int, int]) -> dict:
+    """One namespace, as seen by the thread that is in it."""
+    from pyroute2 import IPRoute  # 0.15 s: not while the engines start
+    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
+
+    with IPRoute() as route:
+        links = list(route.get_links())
+        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
+        interfaces = [_interface(link, names) for link in links]
+        by_index = {i["index"]: i for i in interfaces}
+        for message in route.get_addr():
+            by_index[message["index"]]["addresses"].append(_address(message))
+        namespace = {
+            "id": place.inode,
+            "kind": place.kind,
+            "name": place.name,
+            "interfaces": interfaces,
+            "routes": [
+                _route(m, names)
+                for m in (*route.get_routes(family=2, table=254), *route.get_routes(family=10, table=254))
+            ],
+            "neighbours": [_neighbour(m, names) for m in route.get_neighbours()],
+            "forwarding": [_forwarding(m, names) for m in route.fdb("dump")],
+            "nsids": _nsids(route, place, files, interfaces),
+        }
+    with NFCTSocket() as conntrack:
+        namespace["conntrack"] = [_conntrack(m) for m in conntrack.dump()]
+    return namespace
+
+
+def _interface(link, names: dict[int, str]) -> dict:
+    info = link.get_attr("IFLA_LINKINFO")
+    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
+    data = info.get_attr("IFLA_INFO_DATA") if info else None
+    if kind == "" and link["ifi_type"] == 772:  # ARPHRD_LOOPBACK
+        kind = "loopback"
+    other, nsid = link.get_attr("IFLA_LINK"), link.get_attr("IFLA_LINK_NETNSID")
+    counters = link.get_attr("IFLA_STATS64") or {}
+    interface = {
+        "index": link["index"],
+        "name": names[link["index"]],
+        "kind": kind,
+        "mac": link.get_attr("IFLA_ADDRESS") or "",
+        "mtu": link.get_attr("IFLA_MTU"),
+        "up": bool(link["flags"] & IFF_UP),
+        "state": link.get_attr("IFLA_OPERSTATE").lower(),
+        "addresses": [],
+        "master": names.get(link.get_attr("IFLA_MASTER")),
+        "link": other,
+        "link_nsid": nsid,
+        "vni": data.get_attr("IFLA_VXLAN_ID") if kind == "vxlan" else None,
+        "vlan": data.get_attr("IFLA_VLAN_ID") if kind == "vlan" else None,
+        "mode": _mode(kind, data),
+    }
+    for name in ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes"):
+        interface[name] = counters.get(name, 0)
+    return interface
+
+
+def _mode(kind: str, data) -> str | None:
+    if kind == "macvlan":
+        mode = data.get_attr("IFLA_MACVLAN_MODE")
+        return {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}.get(mode, str(mode))
+    if kind == "ipvlan":
+        return {0: "l2", 1: "l3", 2: "l3s"}.get(data.get_attr("IFLA_IPVLAN_MODE"))
+    return None
+
+
+def _address(message) -> dict:
+    return {
+        "address": message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"),
+        "prefix": message["prefixlen"],
+        "scope": SCOPES.get(message["scope"], str(message["scope"])),
+    }
+
+
+def _route(message, names: dict[int, str]) -> dict:
+    destination = message.get_attr("RTA_DST")
+    return {
+        "destination": f"{destination}/{message['dst_len']}" if destination else "default",
+        "gateway": message.get_attr("RTA_GATEWAY"),
+        "interface": names.get(message.get_attr("RTA_OIF")),
+        "source": message.get_attr("RTA_PREFSRC"),
+        "scope": SCOPES.get(message["scope"], str(message["scope"])),
+        "protocol": PROTOCOLS.get(message["proto"], str(message["proto"])),
+    }
+
+
+def _neighbour(message, names: dict[int, str]) -> dict:
+    return {
+        "address": message.get_attr("NDA_DST"),
+        "mac": message.get_attr("NDA_LLADDR"),
+        "interface": names.get(message["ifindex"], str(message["ifindex"])),
+        "state": NEIGHBOUR_STATES.get(message["state"], str(message["state"])),
+    }
+
+
+def _forwarding(message, names: dict[int, str]) -> dict:
+    return {
+        "mac": message.get_attr("NDA_LLADDR"),
+        "interface": names.get(message["ifindex"], str(message["ifindex"])),
+        "master": names.get(message.get_attr("NDA_MASTER")),
+        "vlan": message.get_attr("NDA_VLAN"),
+        "remote": message.get_attr("NDA_DST"),
+        "permanent": bool(message["state"] & NUD_PERMANENT),
+    }
+
+
+def _conntrack(message) -> dict:
+    original = message.get_attr("CTA_TUPLE_ORIG")
+    protocol = original.get_attr("CTA_TUPLE_PROTO").get_attr("CTA_PROTO_NUM")
+    status = message.get_attr("CTA_STATUS") or 0
+    info = message.get_attr("CTA_PROTOINFO")
+    tcp = info.get_attr("CTA_PROTOINFO_TCP") if info else None
+    state = tcp.get_attr("CTA_PROTOINFO_TCP_STATE") if tcp else None
+    return {
+        "protocol": {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}.get(protocol, str(protocol)),
+        "original": _tuple(original),
+        "reply": _tuple(message.get_attr("CTA_TUPLE_REPLY")),
+        "state": TCP_STATES[state] if state is not None else None,
+        "timeout": message.get_attr("CTA_TIMEOUT") or 0,
+        "seen_reply": bool(status & SEEN_REPLY),
+        "assured": bool(status & ASSURED),
+        "snat": bool(status & SRC_NAT),
+        "dnat": bool(status & DST_NAT),
+    }
+
+
+def _tuple(message) -> dict:
+    addresses, protocol = message.get_attr("CTA_TUPLE_IP"), message.get_attr("CTA_TUPLE_PROTO")
+    v = "V4" if addresses.get_attr("CTA_IP_V4_SRC") else "V6"
+    return {
+        "source": addresses.get_attr(f"CTA_IP_{v}_SRC"),
+        "destination": addresses.get_attr(f"CTA_IP_{v}_DST"),
+        "source_port": protocol.get_attr("CTA_PROTO_SRC_PORT"),
+        "destination_port": protocol.get_attr("CTA_PROTO_DST_PORT"),
+    }
+
+
+def _nsids(route, place: Place, files: dict[int, int], interfaces: list[dict]) -> dict[int, int]:
+    """The namespaces that this one's interfaces point to: nsid as seen here → inode.
+
+    A namespace id (RTM_GETNSID, ip-netns(8)) means something only inside the namespace that
+    gave it; the host's file is asked first, since nearly every container points there.
+    """
+    wanted = {i["link_nsid"] for i in interfaces} - {None}
+    found: dict[int, int] = {}
+    for inode, file in files.items():
+        if not wanted - found.keys():
+            break
+        if inode != place.inode:
+            nsid = route.get_netnsid(fd=file)["nsid"]
+            if nsid in wanted:
+                found[nsid] = inode
+    return found
+
+
+def _resolve(namespaces: list[dict]) -> list[dict]:
+    """Give each veth its peer and each child its parent: IFLA_LINK is an index over there."""
+    names = {(n["id"], i["index"]): i["name"] for n in namespaces for i in n["interfaces"]}
+    for namespace in namespaces:
+        nsids = namespace.pop("nsids")
+        for interface in namespace["interfaces"]:
+            index, nsid = interface.pop("link"), interface.pop("link_nsid")
+            # IFLA_LINK_NETNSID is absent when the other end is in the same namespace.
+            place = namespace["id"] if nsid is None else nsids.get(nsid)
+            interface["parent"], interface["peer"] = None, None
+            if interface["kind"] == "veth" and index:
+                name = names.get((place, index))
+                interface["peer"] = {"namespace": place if name else None, "name": name, "index": index}
+            elif interface["kind"] in ("macvlan", "ipvlan", "vlan") and index:
+                interface["parent"] = names.get((place, index), f"if{index}")
+    return namespaces

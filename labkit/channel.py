@@ -1,0 +1,201 @@
+"""The learner's end of the channel: starts a machine, makes calls to its agent, relays sockets.
+
+An asyncio loop in a thread of its own does the work, so that it goes on while a cell runs, and
+beside the loop that Jupyter already has. Nothing here knows of hosts or notebooks, and nothing
+depends on which machine it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import collections
+import concurrent.futures
+import contextlib
+import json
+import os
+import queue
+import shutil
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+
+import labkit.agent
+from labkit.agent.wire import CallFailed, Wire, WireError, copy, streams
+from labkit.errors import LabStopped, MachineError
+
+Sink = Callable[[int, bytes], None]
+
+
+def run_directory() -> Path:
+    """A new directory for one lab's sockets, which only its owner can enter.
+
+    In ``$XDG_RUNTIME_DIR`` where there is one, else in the directory for temporary files.
+    """
+    parent = os.environ.get("XDG_RUNTIME_DIR")
+    return Path(
+        tempfile.mkdtemp(prefix="labkit-", dir=parent if parent and os.path.isdir(parent) else None)
+    )
+
+
+def _agent_sources() -> bytes:
+    folder = Path(labkit.agent.__file__).parent
+    files = {f"labkit/agent/{p.name}": p.read_text() for p in folder.iterdir() if p.is_file()}
+    text = json.dumps(files).encode()
+    return b"%08d" % len(text) + text
+
+
+class Channel:
+    """A running machine and the calls to its agent.
+
+    Args:
+        command: given the run directory, the command whose standard input and output are the
+            agent's; it removes the directory when the machine has gone.
+    """
+
+    def __init__(self, command: Callable[[Path], list[str]]) -> None:
+        self.run = run_directory()
+        self.closed = False
+        try:
+            self._process = subprocess.Popen(
+                command(self.run),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                start_new_session=True,
+            )
+        except BaseException:
+            shutil.rmtree(self.run)
+            raise
+        self._complaints: collections.deque[str] = collections.deque(maxlen=20)
+        self._loop = asyncio.new_event_loop()
+        self._threads = [
+            threading.Thread(target=self._listen, name="labkit-complaints", daemon=True),
+            threading.Thread(target=self._loop.run_forever, name="labkit-channel", daemon=True),
+        ]
+        for thread in self._threads:
+            thread.start()
+        atexit.register(self.close)
+        self._result(self._submit(self._connect()))
+
+    def call(self, name: str, sink: Sink | None = None, **arguments: object):
+        """Make a call and give its result; stream bytes go to ``sink(stream, data)`` as they come.
+
+        The sink runs in the caller's thread. An interrupt (KeyboardInterrupt) gives the call up
+        at the other end too, then goes on.
+        """
+        arrived: queue.SimpleQueue = queue.SimpleQueue()
+        future = self._submit(self._call(name, arrived.put, arguments))
+        future.add_done_callback(lambda _: arrived.put(None))
+        try:
+            while (item := arrived.get()) is not None:
+                if sink and item[1]:
+                    sink(*item)
+        except BaseException:
+            future.cancel()
+            raise
+        return self._result(future)
+
+    def listen(self, node: str, path: str, refusal: Callable[[str], bytes]) -> Path:
+        """A UNIX socket here, mode 0600, whose connections reach a node's socket at ``path``.
+
+        Where nobody listens there, a connection is answered with ``refusal(reason)``.
+        """
+        here = self.run / f"{node}.sock"
+        self._result(self._submit(self._serve(here, node, path, refusal)))
+        return here
+
+    def close(self) -> None:
+        """End the machine and wait until it has gone. Does nothing the second time."""
+        if self.closed:
+            return
+        atexit.unregister(self.close)
+        with contextlib.suppress(MachineError):
+            self._result(self._submit(self._disconnect()))
+        self.closed = True
+        self._process.wait()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        for thread in self._threads:
+            thread.join()
+        self._loop.close()
+
+    def _listen(self) -> None:
+        """Keep the machine's last complaints, for the error that tells why it went."""
+        for line in self._process.stderr:
+            self._complaints.append(line.decode(errors="replace").strip())
+        self._process.stderr.close()
+
+    def require(self) -> None:
+        """Raise LabStopped when the machine has been ended."""
+        if self.closed:
+            raise LabStopped("this lab is stopped; start one with Lab(hosts=1).start()")
+
+    def _submit(self, work: Coroutine) -> concurrent.futures.Future:
+        try:
+            self.require()
+        except LabStopped:
+            work.close()
+            raise
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
+
+    def _result(self, future: concurrent.futures.Future):
+        try:
+            return future.result()
+        except WireError as error:
+            raise MachineError(f"the lab's machine went away: {self._reason(error)}") from error
+        except CallFailed as error:
+            raise MachineError(f"the lab's machine answers: {error}") from error
+
+    def _reason(self, error: WireError) -> str:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(timeout=2)
+            self._threads[0].join(timeout=2)
+        return self._complaints[-1] if self._complaints else str(error)
+
+    async def _connect(self) -> None:
+        reader, self._writer = await streams(self._process.stdout, self._process.stdin)
+        self._writer.write(_agent_sources())
+        self._wire = Wire(reader, self._writer)
+        self._running = asyncio.ensure_future(self._wire.run())
+
+    async def _disconnect(self) -> None:
+        self._writer.close()
+        await self._running
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+
+    async def _call(self, name: str, put: Callable, arguments: dict):
+        call = await self._wire.call(name, **arguments)
+        try:
+            while (item := await call.read()) is not None:
+                put(item)
+            return await call.result
+        except asyncio.CancelledError:
+            await call.cancel()
+            raise
+
+    async def _serve(self, here: Path, node: str, path: str, refusal: Callable) -> None:
+        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            there = None
+            try:
+                call = await self._wire.call("connect", node=node, path=path)
+                there = asyncio.ensure_future(copy(call, reader, 0))
+                while (item := await call.read()) is not None and item[1]:
+                    writer.write(item[1])
+                    await writer.drain()
+                await call.result
+            except CallFailed as error:
+                writer.write(refusal(str(error)))
+            except (ConnectionError, WireError):
+                pass  # one of the two ends hung up: so do we
+            finally:
+                if there:
+                    there.cancel()
+                writer.close()
+
+        await asyncio.start_unix_server(relay, here)
+        here.chmod(0o600)

@@ -1,0 +1,245 @@
+"""The command line: opens JupyterLab, runs notebooks, tests, tells what can run here, cleans up.
+
+What the commands do lives in modules of its own; here is only what was typed and what is printed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.filesize import decimal
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from labkit.errors import LabError, UsageError
+
+ROOT = Path(__file__).parent.parent
+NOTEBOOKS = ROOT / "notebooks"
+DESCRIPTION = """\
+A small network of real Docker hosts on this computer, and notebooks that show how it works.
+With no command, or with JupyterLab's own options, it opens JupyterLab on the notebooks."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command that was typed; its exit status."""
+    typed = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        return _command(typed)
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # the reader of `./lab doctor | head` has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130
+
+
+def _command(typed: list[str]) -> int:
+    if typed[:1] == ["help"] or typed[:1] in (["-h"], ["--help"]):
+        _parser().print_help()
+        return 0
+    if not typed or typed[0].startswith("-"):
+        typed = ["lab", *typed]
+    if typed[0] not in COMMANDS:
+        known = ", ".join((*COMMANDS, "help"))
+        raise UsageError(f"there is no command {typed[0]!r}; there are {known}")
+    if typed[0] in ("lab", "test"):  # their options are JupyterLab's and pytest's, not ours
+        return COMMANDS[typed[0]](typed[1:])
+    return COMMANDS[typed[0]](_parser().parse_args(typed))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="./lab",
+        description=DESCRIPTION,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog="A notebook is stopped by its own menu, JupyterLab by Ctrl-C.",
+    )
+    add = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command").add_parser
+    add("lab", help="open JupyterLab on the notebooks; what follows goes to JupyterLab")
+    run = add("run", help="execute notebooks with nobody watching")
+    run.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
+    run.add_argument("--html", type=Path, metavar="DIR", help="write each as a page into DIR")
+    run.add_argument("--save", action="store_true", help="store the outputs in the notebook")
+    doctor = add("doctor", help="what can run here, why not the rest, and what to do about it")
+    doctor.add_argument("--json", action="store_true", help="for programs")
+    image = add("image", help="show the machine image, and build it if it is not there")
+    image.add_argument("--engine", default="26.1", help="which Docker Engine: 26.1 or 20.10")
+    add("clean", help="remove the machine images and what a killed lab left")
+    add("test", help="ruff, then every test; what follows goes to pytest")
+    return parser
+
+
+def open_lab(options: list[str]) -> int:
+    """Become JupyterLab on the notebooks, on loopback and with its token."""
+    first = min(NOTEBOOKS.glob("*.ipynb"), default=None)
+    if first is None:
+        raise UsageError(
+            f"there are no notebooks in {NOTEBOOKS}; run ./lab in a clone of the project"
+        )
+    ours = [f"--ServerApp.root_dir={NOTEBOOKS}"]
+    port = option(options, "port")
+    if port is not None:
+        check_port(option(options, "ip") or "127.0.0.1", port)
+        ours.append("--ServerApp.port_retries=0")  # another port would be a surprise
+    if option(options, "ip") is None:
+        ours.append("--ServerApp.ip=127.0.0.1")
+    if option(options, "default_url") is None:
+        ours.append(f"--LabApp.default_url=/lab/tree/{first.name}")
+    if os.geteuid() == 0:
+        ours.append("--ServerApp.allow_root=True")
+    _prepare()
+    sys.stdout.flush()
+    os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *ours, *options])
+
+
+def option(options: Sequence[str], name: str) -> str | None:
+    """What JupyterLab would take for an option, in any of its spellings: --port N, --X.port=N."""
+    value = None
+    for word, after in zip(options, [*options[1:], ""], strict=True):
+        key, equals, given = word.partition("=")
+        if key.startswith("--") and key.lstrip("-").rpartition(".")[2] == name:
+            value = given if equals else after
+    return value
+
+
+def check_port(address: str, port: str) -> None:
+    """Raise UsageError when JupyterLab could not listen on that port."""
+    if not port.isdigit() or int(port) > 65535:
+        raise UsageError(f"--port {port}: a port is a number from 1 to 65535")
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as JupyterLab does
+        try:
+            probe.bind(("" if address == "*" else address, int(port)))
+        except OSError as error:
+            raise UsageError(
+                f"JupyterLab cannot listen on port {port} of {address} "
+                f"({os.strerror(error.errno).lower()}); give another --port, or none"
+            ) from error
+
+
+def run(typed: argparse.Namespace) -> int:
+    """Execute notebooks one after the other; 1 if a cell of any failed."""
+    from labkit import headless  # jupyter's own modules take half a second to import
+
+    notebooks = {path: headless.read(path) for path in typed.notebooks}
+    _prepare()
+    failed = False
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
+        for path, notebook in notebooks.items():
+            count = len(headless.code_cells(notebook))
+            task = progress.add_task(path.name, total=count)
+            failure = headless.execute(notebook, path, lambda t=task: progress.advance(t))
+            if typed.html:
+                typed.html.mkdir(parents=True, exist_ok=True)
+                headless.export(notebook, typed.html / f"{path.stem}.html")
+            if failure:
+                failed = True
+                progress.stop_task(task)
+                _show(console, path, failure, count)
+            elif typed.save:
+                headless.save(notebook, path)
+    return int(failed)
+
+
+def _show(console: Console, path: Path, failure, count: int) -> None:
+    from rich.syntax import Syntax
+    from rich.text import Text
+
+    console.rule(f"{path}, code cell {failure.number} of {count}", style="red", align="left")
+    console.print(Syntax(failure.source, "python", background_color="default"))
+    console.rule(style="red")
+    console.print(Text.from_ansi(failure.shown))
+    console.print(Text(f"lab: {path}, code cell {failure.number}: {failure.reason}"), style="bold")
+
+
+def doctor(typed: argparse.Namespace) -> int:
+    """Say what can run here; 1 if no lab can."""
+    from labkit.machine.doctor import examine
+
+    report = examine()
+    print(report.json() if typed.json else report.text())
+    return 0 if report.ok else 1
+
+
+def image(typed: argparse.Namespace) -> int:
+    """Build the machine image if it is not there, and say where it is."""
+    from labkit import leftovers
+    from labkit.machine.image import ensure, install_prerequisites
+
+    install_prerequisites()
+    path = ensure(typed.engine)
+    print(f"{path}  engine {typed.engine}, {decimal(leftovers.size(path))}")
+    return 0
+
+
+def clean(typed: argparse.Namespace) -> int:
+    """Remove the machine images and what killed labs left; say what it was."""
+    from labkit import leftovers
+    from labkit.machine.builder import remove
+    from labkit.machine.image import cache
+
+    used = leftovers.words()
+    said = []
+    with leftovers.images(cache()) as images:
+        for path in [*images, *leftovers.run_directories(used)]:
+            if leftovers.in_use(path, used):
+                said.append(f"kept {path}: a running lab uses it")
+            else:
+                said.append(f"removed {path} ({decimal(leftovers.size(path))})")
+                remove(path)
+            print(said[-1], flush=True)
+    for path in leftovers.cgroups(used):
+        leftovers.remove_cgroup(path)
+        said.append(f"removed {path} (an empty cgroup)")
+        print(said[-1], flush=True)
+    if not said:
+        print("nothing to remove")
+    return 0
+
+
+def test(options: list[str]) -> int:
+    """Run ruff, then pytest on everything or on what was named; the first failing exit status."""
+    if not (ROOT / "pyproject.toml").exists():
+        raise UsageError("the tests are in a clone of the project; run ./lab test there")
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
+        if status := _tool(command):
+            return status
+    return _tool(["pytest", *options])
+
+
+def _tool(command: list[str]) -> int:
+    try:
+        return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
+    except KeyboardInterrupt:
+        return 130
+
+
+def _prepare() -> None:
+    """What a lab needs and is made once: system packages and the machine image."""
+    from labkit.machine import choose
+    from labkit.machine.image import ensure, install_prerequisites
+
+    choose()  # says why not, before anything is downloaded
+    install_prerequisites()
+    ensure("26.1")
+
+
+COMMANDS = {
+    "lab": open_lab,
+    "run": run,
+    "doctor": doctor,
+    "image": image,
+    "clean": clean,
+    "test": test,
+}

@@ -1,0 +1,130 @@
+"""Notebooks executed with nobody watching: `./lab run`. Comparing their outputs is nbval's task."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError
+from nbconvert import HTMLExporter
+
+from labkit.errors import MachineError, UsageError
+
+CELL_SECONDS = 300
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The cell that a notebook ended at.
+
+    Attributes:
+        number: which of the code cells it was, from 1.
+        reason: what happened, in one line.
+        source: the cell's text.
+        shown: the traceback, or the end of what the cell printed.
+    """
+
+    number: int
+    reason: str
+    source: str
+    shown: str
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    """The notebook in a file; UsageError when there is none."""
+    try:
+        return nbformat.read(path, as_version=4)
+    except FileNotFoundError:
+        raise UsageError(f"there is no notebook {path}") from None
+    except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+        reason = str(error).splitlines()[0]
+        raise UsageError(f"{path} cannot be read as a notebook: {reason}") from error
+
+
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """The cells that run; a cell with nothing in it does not."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def execute(
+    notebook: nbformat.NotebookNode, path: Path, advance: Callable[[], None] = lambda: None
+) -> Failure | None:
+    """Run every cell in a new kernel, in the notebook's own directory; the outputs go into it.
+
+    Args:
+        notebook: as ``read`` gave it.
+        path: where it came from.
+        advance: called after each code cell.
+
+    Returns:
+        What stopped it; None when every cell ran.
+    """
+    started: list[nbformat.NotebookNode] = []
+    client = NotebookClient(
+        notebook,
+        kernel_name="python3",
+        timeout=CELL_SECONDS,
+        record_timing=False,  # times would make every stored notebook differ, and so would
+        coalesce_streams=True,  # the pieces in which text happens to arrive
+        resources={"metadata": {"path": str(path.parent)}},
+        on_cell_execute=lambda cell, cell_index: started.append(cell),
+        on_cell_executed=lambda cell, cell_index, execute_reply: advance(),
+    )
+    try:
+        client.execute()
+    except CellExecutionError as error:
+        return _failure(started, f"{error.ename}: {error.evalue}")
+    except CellTimeoutError:
+        return _failure(started, f"it was not done after {CELL_SECONDS} s")
+    except RuntimeError as error:  # nbclient takes SIGINT for itself, and ends the kernel
+        if hasattr(client, "_async_cleanup_kernel_future"):
+            raise KeyboardInterrupt from error
+        if not started:
+            raise MachineError(f"no kernel for {path} could be started: {error}") from error
+        return _failure(started, "the kernel died")
+    return None
+
+
+def _failure(started: list[nbformat.NotebookNode], reason: str) -> Failure:
+    cell = started[-1]
+    errors = ["\n".join(o.traceback) for o in cell.outputs if o.output_type == "error"]
+    printed = "".join(o.text for o in cell.outputs if o.output_type == "stream")
+    shown = "\n".join(errors) or "\n".join(printed.splitlines()[-20:])
+    return Failure(len(started), reason, cell.source, shown)
+
+
+def save(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write the notebook with its outputs, and with no metadata that differs from run to run.
+
+    Widgets keep the text form of their output; their state has ids that are new in each kernel.
+    """
+    notebook.metadata = nbformat.from_dict(METADATA)
+    for cell in notebook.cells:
+        kept = ("tags", "jupyter")
+        cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in kept})
+    write(path, nbformat.writes(notebook) + "\n")
+
+
+def export(notebook: nbformat.NotebookNode, path: Path) -> None:
+    """Write the notebook with its outputs as a page of HTML."""
+    page, _ = HTMLExporter().from_notebook_node(notebook)
+    write(path, page)
+
+
+def write(path: Path, text: str) -> None:
+    """Replace a file's text in one step: an interrupt leaves the old one."""
+    new = path.with_name(f".{path.name}.new")
+    try:
+        new.write_text(text, encoding="utf-8")
+        os.replace(new, path)
+    except OSError as error:
+        new.unlink(missing_ok=True)
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

@@ -1,0 +1,227 @@
+"""The computers of a lab, as a learner uses them: nodes, lab hosts, containers on them."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import BinaryIO
+
+import docker
+import docker.errors
+import requests
+from docker.utils.ports import build_port_bindings
+
+from labkit.channel import Channel
+from labkit.errors import CommandError, EngineError, UsageError
+from labkit.model.facts import snapshot_of
+from labkit.model.snapshot import Snapshot
+
+SOCKET = "/run/docker.sock"
+LOG = "/var/log/docker.log"
+
+
+class Output(str):
+    """What a command wrote to standard output: text, with what else is known of the run.
+
+    As the last value of a cell it shows nothing: the command has printed itself.
+
+    Attributes:
+        stderr: what it wrote to standard error.
+        status: its exit status.
+    """
+
+    stderr: str
+    status: int
+
+    def __new__(cls, stdout: str, stderr: str, status: int) -> Output:
+        self = super().__new__(cls, stdout)
+        self.stderr, self.status = stderr, status
+        return self
+
+    def _ipython_display_(self) -> None:
+        """Nothing: it has been printed."""
+
+
+class Node:
+    """A computer of the lab: its own namespaces, its own root, its own address."""
+
+    def __init__(self, channel: Channel, name: str, address: str) -> None:
+        self._channel = channel
+        self.name, self.address = name, address
+
+    def __repr__(self) -> str:
+        return f"<{self.name} {self.address}>"
+
+    def sh(self, command: str, check: bool = True, timeout: float | None = None) -> Output:
+        """Run a shell command as if logged in here as root; it prints as a terminal would.
+
+        Args:
+            command: text for bash.
+            check: raise CommandError when the exit status is not 0.
+            timeout: seconds after which the command is interrupted.
+
+        Returns:
+            What it wrote to standard output, with ``.stderr`` and ``.status``.
+        """
+        if timeout is not None:
+            command = f"timeout --signal=INT {timeout} bash -c {shlex.quote(command)}"
+        texts = {1: [], 2: []}
+        decoders = {n: codecs.getincrementaldecoder("utf-8")("replace") for n in texts}
+
+        def show(stream: int, data: bytes) -> None:
+            text = decoders[stream].decode(data).replace("\r\n", "\n")
+            texts[stream].append(text)
+            sys.stdout.write(text)
+            sys.stdout.flush()
+
+        status = self._channel.call("execute", show, node=self.name, script=command, raw=False)
+        stdout, stderr = ("".join(parts) for parts in texts.values())
+        if check and status != 0:
+            raise CommandError(self.name, command, status, stdout, stderr)
+        return Output(stdout, stderr, status)
+
+    def read(self, command: str) -> str:
+        """What a shell command writes to standard output, not printed; CommandError if it fails."""
+        parts: dict[int, list[bytes]] = {1: [], 2: []}
+        self._execute_raw(command, lambda stream, data: parts[stream].append(data), parts)
+        return b"".join(parts[1]).decode(errors="replace")
+
+    def save(self, command: str, file: BinaryIO) -> None:
+        """Write the bytes of a shell command's standard output to a file; CommandError if it fails."""
+        parts: dict[int, list[bytes]] = {1: [], 2: []}
+
+        def keep(stream: int, data: bytes) -> None:
+            if stream == 1:
+                file.write(data)
+            else:
+                parts[2].append(data)
+
+        self._execute_raw(command, keep, parts)
+
+    def _execute_raw(self, command: str, sink, parts: dict[int, list[bytes]]) -> None:
+        status = self._channel.call("execute", sink, node=self.name, script=command, raw=True)
+        if status != 0:
+            texts = (b"".join(p).decode(errors="replace") for p in parts.values())
+            raise CommandError(self.name, command, status, *texts)
+
+
+class Host(Node):
+    """A lab host: a node with a Docker Engine."""
+
+    def __init__(self, channel: Channel, name: str, address: str) -> None:
+        super().__init__(channel, name, address)
+        self._client: docker.DockerClient | None = None
+        self._socket = channel.listen(name, SOCKET, self._refusal)
+
+    @property
+    def docker(self) -> docker.DockerClient:
+        """A client of this host's engine (docker-py), over a private socket."""
+        self._channel.require()
+        if self._client is None:
+            try:
+                self._client = docker.DockerClient(base_url=f"unix://{self._socket}")
+            except docker.errors.DockerException as error:
+                raise EngineError(self._down(str(error))) from error
+        return self._client
+
+    def run(
+        self,
+        image: str,
+        name: str | None = None,
+        network: str | None = None,
+        publish: str | Sequence[str] = (),
+        command: str | Sequence[str] | None = None,
+        **options: object,
+    ) -> ContainerHandle:
+        """Start a container in the background, as ``docker run -d`` does.
+
+        Args:
+            image: an image that this host has; nothing is pulled.
+            name: the container's name; the engine makes one up without it.
+            network: the Docker network to join; the default bridge without it.
+            publish: ports as after ``docker run -p``: "8080:80", "127.0.0.1:8080:80/tcp".
+            command: what to run in place of the image's command.
+            options: more arguments of docker-py's ``containers.run``.
+
+        Raises:
+            UsageError: the engine refused it; no container is left behind.
+        """
+        try:
+            ports = build_port_bindings([publish] if isinstance(publish, str) else publish)
+        except ValueError as error:
+            raise UsageError(f"publish={publish!r}: {error}") from error
+        try:
+            container = self.docker.containers.create(
+                image, command, name=name, network=network, ports=ports, detach=True, **options
+            )
+        except docker.errors.ImageNotFound as error:
+            there = sorted(tag for i in self.docker.images.list() for tag in i.tags)
+            raise UsageError(
+                f"{self.name} has no image {image!r}; it has {', '.join(there)}"
+            ) from error
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            raise self._refused(error) from error
+        try:
+            container.start()
+        except (docker.errors.DockerException, requests.RequestException) as error:
+            with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
+                container.remove(force=True)
+            raise self._refused(error) from error
+        return ContainerHandle(self, container)
+
+    def snapshot(self) -> Snapshot:
+        """Everything about this host's networking now; works without the engine too."""
+        return snapshot_of(self._channel.call("observe", node=self.name))
+
+    def close(self) -> None:
+        """Close the connections to the engine."""
+        if self._client:
+            self._client.close()
+
+    def _refused(self, error: Exception) -> UsageError | EngineError:
+        if isinstance(error, docker.errors.APIError):
+            if error.status_code == 503:
+                return EngineError(error.explanation)
+            return UsageError(f"{self.name}'s engine refused: {error.explanation}")
+        return EngineError(self._down(str(error)))
+
+    def _down(self, reason: str) -> str:
+        return (
+            f"{self.name}'s Docker Engine does not answer ({reason}): `service docker start` on "
+            f"{self.name} starts it, and {LOG} there tells why it ended"
+        )
+
+    def _refusal(self, reason: str) -> bytes:
+        """The HTTP answer that a client gets while the engine is down (Engine API, status 503)."""
+        body = json.dumps({"message": self._down(reason)}).encode()
+        head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
+        return f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class ContainerHandle:
+    """A container that ``host.run`` started."""
+
+    def __init__(self, host: Host, container: docker.models.containers.Container) -> None:
+        self.host, self.container = host, container
+        self.id, self.name = container.id, container.name
+
+    def __repr__(self) -> str:
+        return f"<container {self.name} on {self.host.name}>"
+
+    @property
+    def pid(self) -> int:
+        """The id of its process 1, as seen on its host."""
+        self.container.reload()
+        return self.container.attrs["State"]["Pid"]
+
+    def sh(self, command: str, check: bool = True) -> Output:
+        """Run a shell command in the container, by ``docker exec``; as ``Node.sh``."""
+        return self.host.sh(f"docker exec {self.name} sh -c {shlex.quote(command)}", check=check)
+
+    def remove(self) -> None:
+        """Stop the container and remove it."""
+        self.container.remove(force=True)

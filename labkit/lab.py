@@ -1,0 +1,147 @@
+"""The lab: a machine, its LAN, hosts, stations and outside. What a learner starts and stops."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from labkit.channel import Channel
+from labkit.errors import LabStopped, MachineError, UsageError
+from labkit.host import Host, Node
+from labkit.machine import choose
+from labkit.machine.image import ensure
+
+MEMORY_PER_HOST = 256 << 20  # bytes: an engine with a handful of containers, measured
+
+_running: list[Lab] = []
+
+
+def current() -> Lab:
+    """The lab that was started last and is still running; LabStopped when there is none."""
+    if not _running:
+        raise LabStopped("no lab is running; start one with lab = Lab(hosts=1).start()")
+    return _running[-1]
+
+
+class Lab:
+    """A small network of Docker hosts, on this computer and apart from it.
+
+    Args:
+        hosts: lab hosts, each with a Docker Engine: ``lab.host1``, ``lab.host2``, …
+        stations: plain computers on the LAN: ``lab.station1``, …
+        engine: which generation of Docker Engine, "26.1" or "20.10".
+        image: the machine image to boot, where it is not the one that ``engine`` names.
+
+    Example:
+        >>> with Lab(hosts=2) as lab:  # doctest: +SKIP
+        ...     lab.host1.sh("docker network ls")
+    """
+
+    def __init__(
+        self, hosts: int = 1, stations: int = 0, engine: str = "26.1", image: Path | None = None
+    ) -> None:
+        for name, count, least in (("hosts", hosts, 1), ("stations", stations, 0)):
+            if not isinstance(count, int) or isinstance(count, bool) or count < least:
+                raise UsageError(f"{name}={count!r}: give a whole number, {least} or more")
+        available = _memory_available()
+        if hosts + stations > 60 or hosts * MEMORY_PER_HOST > available:
+            most = min(60 - stations, available // MEMORY_PER_HOST)
+            raise UsageError(
+                f"hosts={hosts}: this computer has room for {most} "
+                f"({available >> 20} MiB of memory free, {MEMORY_PER_HOST >> 20} MiB a host)"
+            )
+        self._wanted = (hosts, stations)
+        self._engine = engine
+        self._image = image
+        self._channel: Channel | None = None
+        self._nodes: dict[str, Node] = {}
+        self.machine = ""
+
+    def start(self) -> Lab:
+        """Boot the machine and start every engine; the lab itself, ready. Nothing is left of a
+        start that fails or is interrupted."""
+        if self._channel and not self._channel.closed:
+            raise UsageError("this lab is running already; lab.stop() ends it")
+        machine = choose()
+        image = self._image or ensure(self._engine)
+        self._channel = Channel(lambda run: machine.command(image, run))
+        try:
+            hosts, stations = self._wanted
+            facts = self._channel.call("build", hosts=hosts, stations=stations)
+            kinds = {"host": Host}
+            self._nodes = {
+                f["name"]: kinds.get(f["kind"], Node)(self._channel, f["name"], f["address"])
+                for f in facts
+            }
+        except BaseException:
+            self.stop()
+            raise
+        self.machine = machine.name
+        _running.append(self)
+        return self
+
+    def stop(self) -> None:
+        """End the lab and everything in it. Does nothing when it is not running."""
+        if self in _running:
+            _running.remove(self)
+        for host in self.hosts:
+            host.close()
+        if self._channel:
+            self._channel.close()
+
+    def __enter__(self) -> Lab:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        if not self._channel:
+            return "<Lab: not started>"
+        if self._channel.closed:
+            return "<Lab: stopped>"
+        return f"<Lab on a {self.machine} machine: {', '.join(self._nodes)}>"
+
+    def node(self, name: str) -> Node:
+        """The lab host, station, router or outside of that name."""
+        if not self._nodes:
+            raise LabStopped("this lab is not started; call lab.start() first")
+        if name not in self._nodes:
+            raise UsageError(f"there is no {name!r} in this lab; there are {', '.join(self._nodes)}")
+        return self._nodes[name]
+
+    def __getattr__(self, name: str) -> Node:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        try:
+            return self.node(name)
+        except UsageError as error:
+            raise AttributeError(f"a lab has no {name!r}; its nodes are {', '.join(self._nodes)}") from error
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._nodes]
+
+    @property
+    def hosts(self) -> tuple[Host, ...]:
+        """The lab hosts, in order."""
+        return tuple(n for n in self._nodes.values() if isinstance(n, Host))
+
+    @property
+    def stations(self) -> tuple[Node, ...]:
+        """The stations, in order."""
+        return tuple(n for n in self._nodes.values() if n.name.startswith("station"))
+
+    @property
+    def engine(self) -> str:
+        """The version of the lab's Docker Engine, such as "26.1.5"."""
+        return self.hosts[0].docker.version()["Version"].partition("+")[0]
+
+
+def _memory_available() -> int:
+    """Bytes of memory that this computer can still give (proc_meminfo(5)); where no kernel
+    tells, as many as it has."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+    except OSError:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return next(int(li.split()[1]) << 10 for li in lines if li.startswith("MemAvailable"))

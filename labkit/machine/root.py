@@ -1,0 +1,32 @@
+"""RootMachine: the machine image in kernel namespaces of its own, booted by root."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+
+class RootMachine:
+    """Linux namespaces and an overlay of the image on tmpfs: namespaces(7), pivot_root(2)."""
+
+    name = "root"
+
+    def available(self) -> tuple[bool, str]:
+        """Whether this machine can boot here, and why or why not, in words."""
+        if not sys.platform.startswith("linux"):
+            return False, f"this system is {sys.platform}; the root machine needs Linux"
+        if os.geteuid() != 0:
+            return False, "you are not root; run ./lab as root"
+        missing = [tool for tool in ("unshare", "pivot_root", "awk") if not shutil.which(tool)]
+        if missing:
+            return False, f"{', '.join(missing)} not found; install util-linux and mawk"
+        return True, "Linux, and you are root"
+
+    def command(self, image: Path, run: Path) -> list[str]:
+        """The command whose standard input and output are the agent's.
+
+        It removes ``run``, the directory of the lab's sockets, when the machine has gone.
+        """
+        return ["sh", str(Path(__file__).with_name("root.sh")), str(image), str(run)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import traceback
 
 from labkit.agent import engine, network
 from labkit.agent.observe import observe
@@ -56,15 +57,16 @@ async def _feed(call: Call, writer: asyncio.StreamWriter) -> None:
 
 
 async def main() -> None:
-    """Serve until the other end of standard input is closed."""
+    """Serve until the other end of standard input is closed; then everything ends at once."""
     agent = Agent()
     calls = ("build", "execute", "connect", "observe")
-    reader, writer = await streams(sys.stdin.buffer, sys.stdout.buffer)
-    await Wire(reader, writer, {name: getattr(agent, name) for name in calls}).run()
+    try:
+        reader, writer = await streams(sys.stdin.buffer, sys.stdout.buffer)
+        await Wire(reader, writer, {name: getattr(agent, name) for name in calls}).run()
+    except Exception:
+        traceback.print_exc()
+    os._exit(0)  # no task is waited for: the kernel ends every process of the machine
 
 
 if __name__ == "__main__":
-    try:
-        asyncio.run(main())
-    finally:
-        os._exit(0)  # the kernel then ends every process of the machine
+    asyncio.run(main())

@@ -124,7 +124,7 @@ def _script(node: Node, nodes: dict[str, Node]) -> str:
     if node.kind == "outside":
         lines += [f"printf '%s' {shlex.quote(OUTSIDE_NGINX)} > /etc/nginx/nginx.conf", "nginx"]
     if node.kind == "host":
-        lines += ["service docker launch"]
+        lines += ["/etc/init.d/docker launch"]
     return "\n".join(lines)
 
 

@@ -36,6 +36,7 @@ if [ "$kind" = host ]; then
     mount -t tmpfs -o mode=710 tmpfs $root/var/lib/docker
     cp "${0%/*}/docker.init" $root/etc/init.d/docker
     chmod 755 $root/etc/init.d/docker
+    cp "${0%/*}/containerd.toml" $root/etc/containerd/config.toml
     [ ! -d $root/usr/lib/labkit/skeleton ] || cp -a $root/usr/lib/labkit/skeleton/. $root/var/lib/docker/
 fi
 cd $root
@@ -44,6 +45,7 @@ umount -l /mnt
 # No wait for duplicate IPv6 addresses: two seconds in which an address is only "tentative".
 echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 ip link set lo up
+[ "$kind" != host ] || /etc/init.d/docker containerd
 echo "$pid"
 script=$(cat)
 eval "$script"

@@ -125,14 +125,14 @@ class Wire:
 
     async def call(self, name: str, **arguments: object) -> Call:
         """Open a call; only one side of a wire does."""
-        if self.lost:
-            raise WireError("the other end is gone")
         self._number += 1
         call = self._calls[self._number] = Call(self, self._number)
         await self.send(call.number, CALL, json.dumps([name, arguments]).encode())
         return call
 
     async def send(self, number: int, kind: int, payload: bytes) -> None:
+        if self.lost or self._writer.is_closing():
+            raise WireError("the other end is gone")
         try:
             self._writer.write(HEADER.pack(len(payload), number, kind) + payload)
             await self._writer.drain()

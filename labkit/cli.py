@@ -6,6 +6,7 @@ What the commands do lives in modules of its own; here is only what was typed an
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 import socket
 import subprocess
@@ -13,14 +14,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from jupyter_core.paths import jupyter_runtime_dir
 from rich.console import Console
 from rich.filesize import decimal
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.syntax import Syntax
+from rich.text import Text
 
 from labkit.errors import LabError, UsageError
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+# A kernel on loopback TCP can be listened to by every user of this computer, one on sockets in the
+# user's own folder cannot. A socket's path is at most 107 bytes (unix(7)), 48 of them the kernel's.
+SOCKET_ROOM = 107 - 48
 DESCRIPTION = """\
 A small network of real Docker hosts on this computer, and notebooks that show how it works.
 With no command, or with JupyterLab's own options, it opens JupyterLab on the notebooks."""
@@ -95,6 +102,8 @@ def open_lab(options: list[str]) -> int:
         ours.append(f"--LabApp.default_url=/lab/tree/{first.name}")
     if os.geteuid() == 0:
         ours.append("--ServerApp.allow_root=True")
+    if len(os.fsencode(jupyter_runtime_dir())) < SOCKET_ROOM:
+        ours.append("--KernelManager.transport=ipc")
     _prepare()
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *ours, *options])
@@ -103,7 +112,7 @@ def open_lab(options: list[str]) -> int:
 def option(options: Sequence[str], name: str) -> str | None:
     """What JupyterLab would take for an option, in any of its spellings: --port N, --X.port=N."""
     value = None
-    for word, after in zip(options, [*options[1:], ""], strict=True):
+    for word, after in itertools.pairwise([*options, ""]):
         key, equals, given = word.partition("=")
         if key.startswith("--") and key.lstrip("-").rpartition(".")[2] == name:
             value = given if equals else after
@@ -132,35 +141,26 @@ def run(typed: argparse.Namespace) -> int:
 
     notebooks = {path: headless.read(path) for path in typed.notebooks}
     _prepare()
-    failed = False
+    failures = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         for path, notebook in notebooks.items():
-            count = len(headless.code_cells(notebook))
-            task = progress.add_task(path.name, total=count)
+            task = progress.add_task(path.name, total=len(headless.code_cells(notebook)))
             failure = headless.execute(notebook, path, lambda t=task: progress.advance(t))
+            progress.stop_task(task)
             if typed.html:
-                typed.html.mkdir(parents=True, exist_ok=True)
                 headless.export(notebook, typed.html / f"{path.stem}.html")
             if failure:
-                failed = True
-                progress.stop_task(task)
-                _show(console, path, failure, count)
+                failures[path] = failure
             elif typed.save:
                 headless.save(notebook, path)
-    return int(failed)
-
-
-def _show(console: Console, path: Path, failure, count: int) -> None:
-    from rich.syntax import Syntax
-    from rich.text import Text
-
-    console.rule(f"{path}, code cell {failure.number} of {count}", style="red", align="left")
-    console.print(Syntax(failure.source, "python", background_color="default"))
-    console.rule(style="red")
-    console.print(Text.from_ansi(failure.shown))
-    console.print(Text(f"lab: {path}, code cell {failure.number}: {failure.reason}"), style="bold")
+    for path, failure in failures.items():
+        console.print()
+        console.print(Syntax(failure.source, "python", background_color="default"))
+        console.print(Text.from_ansi(failure.shown))
+        console.print(Text(f"lab: {path}, code cell {failure.number}: {failure.reason}"))
+    return 1 if failures else 0
 
 
 def doctor(typed: argparse.Namespace) -> int:
@@ -174,12 +174,13 @@ def doctor(typed: argparse.Namespace) -> int:
 
 def image(typed: argparse.Namespace) -> int:
     """Build the machine image if it is not there, and say where it is."""
-    from labkit import leftovers
+    from labkit.leftovers import size
+    from labkit.machine.doctor import engine_version
     from labkit.machine.image import ensure, install_prerequisites
 
     install_prerequisites()
     path = ensure(typed.engine)
-    print(f"{path}  engine {typed.engine}, {decimal(leftovers.size(path))}")
+    print(f"{path}: Docker Engine {engine_version(path)}, {decimal(size(path))}")
     return 0
 
 

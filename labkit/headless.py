@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +46,7 @@ def read(path: Path) -> nbformat.NotebookNode:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
         raise UsageError(f"there is no notebook {path}") from None
-    except (OSError, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
+    except (OSError, ValueError, AttributeError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"{path} cannot be read as a notebook: {reason}") from error
 
@@ -79,12 +81,13 @@ def execute(
         on_cell_executed=lambda cell, cell_index, execute_reply: advance(),
     )
     try:
-        client.execute()
+        client.execute(stderr=subprocess.DEVNULL)  # the kernel's own log: cells' text comes apart
     except CellExecutionError as error:
         return _failure(started, f"{error.ename}: {error.evalue}")
     except CellTimeoutError:
         return _failure(started, f"it was not done after {CELL_SECONDS} s")
-    except RuntimeError as error:  # nbclient takes SIGINT for itself, and ends the kernel
+    except (RuntimeError, AssertionError) as error:
+        # nbclient takes SIGINT for itself, ends the kernel and trips over it.
         if hasattr(client, "_async_cleanup_kernel_future"):
             raise KeyboardInterrupt from error
         if not started:
@@ -123,8 +126,10 @@ def write(path: Path, text: str) -> None:
     """Replace a file's text in one step: an interrupt leaves the old one."""
     new = path.with_name(f".{path.name}.new")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         new.write_text(text, encoding="utf-8")
         os.replace(new, path)
     except OSError as error:
-        new.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            new.unlink()
         raise UsageError(f"{path} cannot be written: {error.strerror}") from error

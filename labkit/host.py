@@ -37,7 +37,7 @@ class Output(str):
     stderr: str
     status: int
 
-    def __new__(cls, stdout: str, stderr: str, status: int) -> Output:
+    def __new__(cls, stdout: str, stderr: str, status: int) -> Output:  # noqa: D102
         self = super().__new__(cls, stdout)
         self.stderr, self.status = stderr, status
         return self
@@ -91,7 +91,11 @@ class Node:
         return b"".join(parts[1]).decode(errors="replace")
 
     def save(self, command: str, file: BinaryIO) -> None:
-        """Write the bytes of a shell command's standard output to a file; CommandError if it fails."""
+        """Write what a shell command writes to standard output to a file, byte for byte.
+
+        Raises:
+            CommandError: its exit status was not 0.
+        """
         parts: dict[int, list[bytes]] = {1: [], 2: []}
 
         def keep(stream: int, data: bytes) -> None:

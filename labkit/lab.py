@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from labkit.channel import Channel
-from labkit.errors import LabStopped, MachineError, UsageError
+from labkit.errors import LabStopped, UsageError
 from labkit.host import Host, Node
 from labkit.machine import choose
 from labkit.machine.image import ensure
@@ -58,8 +58,10 @@ class Lab:
         self.machine = ""
 
     def start(self) -> Lab:
-        """Boot the machine and start every engine; the lab itself, ready. Nothing is left of a
-        start that fails or is interrupted."""
+        """Boot the machine and start every engine; the lab itself, ready.
+
+        Nothing is left of a start that fails or is interrupted.
+        """
         if self._channel and not self._channel.closed:
             raise UsageError("this lab is running already; lab.stop() ends it")
         machine = choose()
@@ -107,7 +109,8 @@ class Lab:
         if not self._nodes:
             raise LabStopped("this lab is not started; call lab.start() first")
         if name not in self._nodes:
-            raise UsageError(f"there is no {name!r} in this lab; there are {', '.join(self._nodes)}")
+            known = ", ".join(self._nodes)
+            raise UsageError(f"there is no {name!r} in this lab; there are {known}")
         return self._nodes[name]
 
     def __getattr__(self, name: str) -> Node:
@@ -116,7 +119,7 @@ class Lab:
         try:
             return self.node(name)
         except UsageError as error:
-            raise AttributeError(f"a lab has no {name!r}; its nodes are {', '.join(self._nodes)}") from error
+            raise AttributeError(str(error)) from error
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._nodes]
@@ -138,8 +141,10 @@ class Lab:
 
 
 def _memory_available() -> int:
-    """Bytes of memory that this computer can still give (proc_meminfo(5)); where no kernel
-    tells, as many as it has."""
+    """Bytes of memory that this computer can still give (proc_meminfo(5)).
+
+    Where the kernel does not tell: as many as it has.
+    """
     try:
         lines = Path("/proc/meminfo").read_text().splitlines()
     except OSError:

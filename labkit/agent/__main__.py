@@ -25,9 +25,7 @@ class Agent:
         self.nodes = await network.build(self.children, network.plan(hosts, stations))
         engines = [n for n in self.nodes.values() if n.kind == "host"]
         await asyncio.gather(*(engine.ready(n.name, n.root) for n in engines))
-        return [
-            {"name": n.name, "kind": n.kind, "address": n.address} for n in self.nodes.values()
-        ]
+        return [{"name": n.name, "kind": n.kind, "address": n.address} for n in self.nodes.values()]
 
     async def execute(self, call: Call, node: str, script: str, raw: bool) -> int:
         """Run a shell script on a node; its exit status."""

@@ -1,4 +1,4 @@
-"""The Docker Engines of the lab hosts, as process 1 sees them: are they ready, what do they know."""
+"""The Docker Engines of the lab hosts as process 1 sees them: are they ready, what they know."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def get(root: Path, *paths: str) -> list[bytes]:
 
 
 def facts(root: Path) -> dict | None:
-    """The engine's version, networks and running containers as its API tells them; None when it
-    does not answer."""
+    """The engine's version, networks and running containers; None when it does not answer."""
+    lists = ("/version", "/networks", "/containers/json")
     try:
-        version, networks, listed = map(json.loads, get(root, "/version", "/networks", "/containers/json"))
+        version, networks, listed = map(json.loads, get(root, *lists))
         inspected = get(root, *(f"/containers/{c['Id']}/json" for c in listed))
     except OSError:
         return None

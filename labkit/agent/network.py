@@ -2,9 +2,12 @@
 
 ::
 
-    host1 ──┐                             LAN      192.168.56.0/24, a bridge in the router's namespace
-    host2 ──┼── lan ─ router ── outside   outside  203.0.113.0/24 (RFC 5737: nobody's)
-    station1┘
+    host1 ───┐
+    host2 ───┼── lan ─ router ── outside
+    station1 ┘
+
+The LAN is 192.168.56.0/24, a bridge in the router's namespace, which is also its name server;
+outside is in 203.0.113.0/24, which is nobody's (RFC 5737).
 
 The router forwards and does not translate, and outside knows no way to a Docker network: what
 reaches outside from a container got there by the lab host's own MASQUERADE rule.
@@ -35,6 +38,7 @@ class Node:
 
     @property
     def root(self) -> Path:
+        """Its root directory, from here: proc_pid_root(5)."""
         return Path(f"/proc/{self.pid}/root")
 
 
@@ -64,9 +68,10 @@ async def build(children: Children, nodes: list[Node]) -> dict[str, Node]:
 
 async def _start(children: Children, node: Node) -> tuple[Node, subprocess.Popen]:
     """Make a node's namespaces; the shell that becomes its process 1 waits for its script."""
+    namespaces = ("--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child")
+    script = f"{Path(__file__).parent}/node.sh"
     shell, _ = children.spawn(
-        ["unshare", "--mount", "--net", "--uts", "--ipc", "--pid", "--fork", "--kill-child"]
-        + ["sh", f"{Path(__file__).parent}/node.sh", node.name, node.kind, ROUTER],
+        ["unshare", *namespaces, "sh", script, node.name, node.kind, ROUTER],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -8,12 +8,13 @@ plain JSON values in the shape of ``labkit.model.snapshot``; what they mean is s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import re
-import socket
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.agent import engine
@@ -21,13 +22,14 @@ from labkit.agent.network import Node
 from labkit.agent.process import Children
 
 CLONE_NEWNET = 0x40000000
+AF_INET, AF_INET6, RT_TABLE_MAIN = 2, 10, 254
 IFF_UP = 1
 NTF_SELF, NTF_MASTER = 2, 4
-NUD_PERMANENT = 0x80
+NUD_NOARP, NUD_PERMANENT = 0x40, 0x80  # ip-neighbour(8) does not list the former either
 SEEN_REPLY, ASSURED, SRC_NAT, DST_NAT = 2, 4, 16, 32  # nf_conntrack_common.h
 NEIGHBOUR_STATES = {
-    0: "none", 1: "incomplete", 2: "reachable", 4: "stale", 8: "delay", 16: "probe",
-    32: "failed", 64: "noarp", 128: "permanent",
+    1: "incomplete", 2: "reachable", 4: "stale", 8: "delay", 16: "probe",
+    32: "failed", 128: "permanent",
 }  # fmt: skip
 SCOPES = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
 PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra"}  # rtnetlink.h
@@ -35,49 +37,57 @@ TCP_STATES = [
     "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK",
     "TIME_WAIT", "CLOSE", "SYN_SENT2",
 ]  # fmt: skip
+MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}  # if_link.h
+IPVLAN_MODES = {0: "l2", 1: "l3", 2: "l3s"}
 TOOLS_AT_ONCE = 4
 
 
 async def observe(children: Children, node: Node) -> dict:
     """The facts of a node now."""
     known = await asyncio.to_thread(engine.facts, node.root)
-    places = _places(node, known)
-    namespaces = await asyncio.to_thread(_read_all, places)
-    limit = asyncio.Semaphore(TOOLS_AT_ONCE)
-    texts = await asyncio.gather(*(_tools(children, limit, node, place) for place in places))
+    with contextlib.ExitStack() as open_files:
+        places = _places(node, known, open_files)
+        namespaces = await asyncio.to_thread(_read_all, places)
+        limit = asyncio.Semaphore(TOOLS_AT_ONCE)
+        texts = await asyncio.gather(*(_tools(children, limit, node, place) for place in places))
     for namespace, (rules, sockets) in zip(namespaces, texts, strict=True):
         namespace["iptables"] = rules
         namespace["sockets"] = _sockets(sockets)
     return {"host": node.name, "time": time.time(), "engine": known, "namespaces": namespaces}
 
 
+@dataclass(frozen=True)
 class Place:
-    """A network namespace to read: what it is, and an open file of it."""
+    """A network namespace to read. Its open file keeps it there, even when its container ends."""
 
-    def __init__(self, kind: str, name: str, path: Path) -> None:
-        self.kind, self.name, self.path = kind, name, path
-        self.inode, self.device = path.stat().st_ino, path.stat().st_dev
+    kind: str
+    name: str
+    file: int
+    inode: int
 
 
-def _places(node: Node, known: dict | None) -> list[Place]:
+def _places(node: Node, known: dict | None, open_files: contextlib.ExitStack) -> list[Place]:
     """The node's own namespace, its containers', and Docker's own that no container has."""
-    places = {}
-
-    def add(kind: str, name: str, path: Path) -> None:
-        try:
-            place = Place(kind, name, path)
-        except OSError:
-            return  # it ended while we looked
-        # Docker's file of a namespace that has gone can be there still, no longer a namespace.
-        if place.device == nsfs:
-            places.setdefault(place.inode, place)
-
+    places: dict[int, Place] = {}
     nsfs = os.stat(f"/proc/{node.pid}/ns/net").st_dev
+
+    def add(kind: str, name: str, path: Path) -> int | None:
+        try:
+            file = os.open(path, os.O_RDONLY)
+        except OSError:
+            return None  # it ended while we looked
+        open_files.callback(os.close, file)
+        status = os.fstat(file)
+        # Docker's file of a namespace that has gone can be there still, no longer a namespace.
+        if status.st_dev != nsfs:
+            return None
+        places.setdefault(status.st_ino, Place(kind, name, file, status.st_ino))
+        return status.st_ino
+
     add("host", node.name, Path(f"/proc/{node.pid}/ns/net"))
     for container in (known or {}).get("containers", []):
         path = node.root / f"proc/{container['State']['Pid']}/ns/net"
-        add("container", container["Name"].lstrip("/"), path)
-        container["Namespace"] = path.stat().st_ino if path.exists() else None
+        container["Namespace"] = add("container", container["Name"].lstrip("/"), path)
     sandboxes = node.root / "run/docker/netns"
     for path in sorted(sandboxes.iterdir()) if sandboxes.is_dir() else ():
         add("sandbox", path.name, path)
@@ -89,9 +99,10 @@ async def _tools(
 ) -> tuple[str, str]:
     """What ``iptables-save -c`` and ``ss -lntup`` say there, run with the node's own tools."""
     script = "iptables-save -c; echo; echo @; ss -Hlntup"
-    argv = ["nsenter", f"--target={node.pid}", "--mount", f"--net={place.path}", "--"]
+    there = f"--net=/proc/{os.getpid()}/fd/{place.file}"
+    argv = ["nsenter", f"--target={node.pid}", "--mount", there, "--", "sh", "-c", script]
     async with limit:
-        text = await children.output([*argv, "sh", "-c", script])
+        text = await children.output(argv)
     rules, _, sockets = text.partition("\n@\n")
     return rules, sockets
 
@@ -136,17 +147,13 @@ def _read_all(places: list[Place]) -> list[dict]:
 
 def _join_and_read(places: list[Place]) -> list[dict]:
     libc = ctypes.CDLL(None, use_errno=True)
-    files = {place.inode: os.open(place.path, os.O_RDONLY) for place in places}
-    try:
-        read = []
-        for place in places:
-            if libc.setns(files[place.inode], CLONE_NEWNET):
-                raise OSError(ctypes.get_errno(), f"cannot join the namespace of {place.name}")
-            read.append(_read(place, files))
-        return _resolve(read)
-    finally:
-        for file in files.values():
-            os.close(file)
+    files = {place.inode: place.file for place in places}
+    read = []
+    for place in places:
+        if libc.setns(place.file, CLONE_NEWNET):
+            raise OSError(ctypes.get_errno(), f"cannot join the namespace of {place.name}")
+        read.append(_read(place, files))
+    return _resolve(read)
 
 
 def _read(place: Place, files: dict[int, int]) -> dict:
@@ -168,9 +175,12 @@ def _read(place: Place, files: dict[int, int]) -> dict:
             "interfaces": interfaces,
             "routes": [
                 _route(m, names)
-                for m in (*route.get_routes(family=2, table=254), *route.get_routes(family=10, table=254))
+                for family in (AF_INET, AF_INET6)
+                for m in route.get_routes(family=family, table=RT_TABLE_MAIN)
             ],
-            "neighbours": [_neighbour(m, names) for m in route.get_neighbours()],
+            "neighbours": [
+                _neighbour(m, names) for m in route.get_neighbours() if m["state"] & ~NUD_NOARP
+            ],
             "forwarding": [_forwarding(m, names) for m in route.fdb("dump")],
             "nsids": _nsids(route, place, files, interfaces),
         }
@@ -210,10 +220,9 @@ def _interface(link, names: dict[int, str]) -> dict:
 
 def _mode(kind: str, data) -> str | None:
     if kind == "macvlan":
-        mode = data.get_attr("IFLA_MACVLAN_MODE")
-        return {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}.get(mode, str(mode))
+        return MACVLAN_MODES.get(data.get_attr("IFLA_MACVLAN_MODE"))
     if kind == "ipvlan":
-        return {0: "l2", 1: "l3", 2: "l3s"}.get(data.get_attr("IFLA_IPVLAN_MODE"))
+        return IPVLAN_MODES.get(data.get_attr("IFLA_IPVLAN_MODE"))
     return None
 
 
@@ -318,7 +327,8 @@ def _resolve(namespaces: list[dict]) -> list[dict]:
             interface["parent"], interface["peer"] = None, None
             if interface["kind"] == "veth" and index:
                 name = names.get((place, index))
-                interface["peer"] = {"namespace": place if name else None, "name": name, "index": index}
+                known = place if name else None
+                interface["peer"] = {"namespace": known, "name": name, "index": index}
             elif interface["kind"] in ("macvlan", "ipvlan", "vlan") and index:
                 interface["parent"] = names.get((place, index), f"if{index}")
     return namespaces

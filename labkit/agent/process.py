@@ -95,8 +95,10 @@ def _terminal() -> tuple[int, int]:
 
 
 async def _drain(call: Call, file: int, stream: int, over: asyncio.Future) -> None:
-    """Send what arrives at a file descriptor until its writers are gone, or, once ``over`` is
-    done, until it is empty."""
+    """Send what arrives at a file descriptor until its writers are gone.
+
+    Once ``over`` is done, only until it is empty: something may hold it open for long.
+    """
     loop = asyncio.get_running_loop()
     wake = asyncio.Event()
     over.add_done_callback(lambda _: wake.set())

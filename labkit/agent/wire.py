@@ -9,6 +9,7 @@ bytes that its reader has not consumed, so that one slow reader holds up no othe
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import struct
 from collections.abc import Awaitable, Callable
@@ -44,6 +45,7 @@ class Call:
         self.wire, self.number = wire, number
         self.result: asyncio.Future = asyncio.get_running_loop().create_future()
         self.task: asyncio.Task | None = None  # the handler, where the call is served
+        self.answering: asyncio.Task | None = None
         self._arrived: asyncio.Queue = asyncio.Queue()
         self._credit = WINDOW
         self._may_write = asyncio.Event()
@@ -131,6 +133,7 @@ class Wire:
         return call
 
     async def send(self, number: int, kind: int, payload: bytes) -> None:
+        """Send a frame; WireError when the other end has gone."""
         if self.lost or self._writer.is_closing():
             raise WireError("the other end is gone")
         try:
@@ -151,7 +154,7 @@ class Wire:
                 self._dispatch(number, kind, await self._reader.readexactly(length))
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
-        except (ValueError, IndexError, TypeError, struct.error) as error:
+        except (ValueError, IndexError, TypeError, RecursionError, struct.error) as error:
             reason = f"what arrived is no frame: {error}"
         finally:
             self.lost = True
@@ -163,23 +166,28 @@ class Wire:
         if kind == CALL:
             name, arguments = json.loads(payload)
             call = self._calls[number] = Call(self, number)
-            call.task = asyncio.ensure_future(self._serve(call, name, arguments))
+            call.task = asyncio.ensure_future(self._handle(call, name, arguments))
+            call.answering = asyncio.ensure_future(self._answer(call, call.task))
         elif call := self._calls.get(number):
+            call._receive(kind, payload)
             if kind in (RESULT, ERROR):
                 del self._calls[number]
-            call._receive(kind, payload)
 
-    async def _serve(self, call: Call, name: str, arguments: dict) -> None:
+    async def _handle(self, call: Call, name: str, arguments: dict) -> object:
+        return await self._handlers[name](call, **arguments)
+
+    async def _answer(self, call: Call, task: asyncio.Task) -> None:
         try:
-            kind, answer = RESULT, await self._handlers[name](call, **arguments)
+            kind, answer = RESULT, await task
         except asyncio.CancelledError:
-            kind, answer = ERROR, ("Cancelled", f"{name} was given up")
+            kind, answer = ERROR, ("Cancelled", "the call was given up")
         except WireError:
             return
         except Exception as error:  # whatever it is, it belongs to the caller at the other end
             kind, answer = ERROR, (type(error).__name__, str(error))
         self._calls.pop(call.number, None)
-        await self.send(call.number, kind, json.dumps(answer).encode())
+        with contextlib.suppress(WireError):  # the caller has gone
+            await self.send(call.number, kind, json.dumps(answer).encode())
 
 
 async def streams(read_file, write_file) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

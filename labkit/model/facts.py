@@ -1,4 +1,4 @@
-"""From the facts that the agent read to a Snapshot: Docker's names joined to the kernel's things."""
+"""From the facts that the agent read to a Snapshot: Docker's names joined to the kernel's."""
 
 from __future__ import annotations
 

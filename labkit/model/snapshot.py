@@ -12,10 +12,7 @@ import msgspec
 
 from labkit.errors import SnapshotError
 from labkit.model.rules import Chain
-
-
-class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A frozen record; unknown fields in its JSON are an error."""
+from labkit.model.value import Value
 
 
 class Address(Value):
@@ -29,7 +26,9 @@ class Address(Value):
 class Peer(Value):
     """The other end of a veth pair: veth(4)."""
 
-    namespace: int | None  # Namespace.id; None when it lies outside this host (eth0's end at the LAN)
+    namespace: (
+        int | None
+    )  # Namespace.id; None when it lies outside this host (eth0's end at the LAN)
     name: str | None
     index: int
 

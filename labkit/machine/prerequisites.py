@@ -1,0 +1,73 @@
+"""The few programs of the system that building and booting need, and how to get them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+from labkit.errors import ImageError
+
+KEYS = "debian-archive-keyring"
+KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
+
+PROGRAMS = {
+    "mmdebstrap": "mmdebstrap",
+    "unshare": "util-linux",
+    "setpriv": "util-linux",
+    "pivot_root": "util-linux",
+    "tar": "tar",
+    "awk": "mawk",
+}
+"""Program: the Debian package that brings it."""
+
+
+def missing() -> tuple[str, ...]:
+    """The Debian packages that this system lacks, in alphabetical order."""
+    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+    packages = {PROGRAMS[name] for name in PROGRAMS if not shutil.which(name, path=path)}
+    if not KEYRING.exists():
+        packages.add(KEYS)
+    return tuple(sorted(packages))
+
+
+def is_debian(release: Path = Path("/etc/os-release")) -> bool:
+    """Whether this is Debian, Ubuntu or another child of Debian: os-release(5)."""
+    try:
+        lines = release.read_text().splitlines()
+    except OSError:
+        return False
+    pairs = dict(line.split("=", 1) for line in lines if "=" in line)
+    words = f"{pairs.get('ID', '')} {pairs.get('ID_LIKE', '')}".replace('"', "").split()
+    return "debian" in words or "ubuntu" in words
+
+
+def advice(packages: tuple[str, ...]) -> str:
+    """What a person types to install these packages."""
+    names = " ".join(packages)
+    if is_debian():
+        return f"run: apt-get install {names}" + ("" if os.geteuid() == 0 else "  (as root)")
+    return f"install them with your system's package manager (Debian's names: {names})"
+
+
+def install(say: Callable[[str], None] = print) -> None:
+    """Install what is missing, when root on Debian or Ubuntu; ImageError says what to do if not."""
+    packages = missing()
+    if not packages:
+        return
+    if os.geteuid() != 0 or not is_debian() or not shutil.which("apt-get"):
+        raise ImageError(f"this system lacks {', '.join(packages)}: {advice(packages)}")
+    say(f"installing {', '.join(packages)} with apt-get")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+    for command in (
+        ("apt-get", "update", "--quiet"),
+        ("apt-get", "install", "--quiet", "--yes", "--no-install-recommends", *packages),
+    ):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        # An update with one dead mirror of many is no reason to give up: the install decides.
+        if done.returncode != 0 and command[1] == "install":
+            said = done.stderr.strip() or done.stdout.strip() or "it said nothing"
+            last = said.splitlines()[-1]
+            raise ImageError(f"apt-get could not install {', '.join(packages)}: {last}")

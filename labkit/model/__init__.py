@@ -1,0 +1,1 @@
+"""What the facts mean: frozen values and pure functions, with no lab and no picture."""

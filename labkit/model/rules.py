@@ -1,0 +1,275 @@
+"""What iptables' rules say: the text of ``iptables-save -c`` as chains of typed rules.
+
+Nothing here runs iptables. Names are those of iptables(8) and iptables-extensions(8).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+from labkit.errors import SnapshotError
+from labkit.model.value import Value
+
+# The hooks in which a packet's way through a host leads past each table's built-in chain, in the
+# order of the kernel's priorities: raw, mangle, nat's DNAT, filter, security, nat's SNAT.
+_HOOKS = {
+    "PREROUTING": ("raw", "mangle", "nat"),
+    "INPUT": ("mangle", "filter", "security", "nat"),
+    "FORWARD": ("mangle", "filter", "security"),
+    "OUTPUT": ("raw", "mangle", "nat", "filter", "security"),
+    "POSTROUTING": ("mangle", "nat"),
+}
+_WAYS = {
+    "in": ("PREROUTING", "INPUT"),
+    "through": ("PREROUTING", "FORWARD", "POSTROUTING"),
+    "out": ("OUTPUT", "POSTROUTING"),
+}
+_LONG = {
+    "s": "source",
+    "d": "destination",
+    "p": "protocol",
+    "i": "in-interface",
+    "o": "out-interface",
+    "f": "fragment",
+    "sport": "source-port",
+    "dport": "destination-port",
+    "sports": "source-ports",
+    "dports": "destination-ports",
+}
+_CHAIN = re.compile(r":(\S+) (\S+) \[(\d+):(\d+)\]")
+_RULE = re.compile(r"\[(\d+):(\d+)\] -A (\S+) ?(.*)")
+_WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
+
+
+class Option(Value):
+    """One option of a rule: a condition on the packet, or an argument of the target."""
+
+    name: str  # long form, as "source", "destination-port", "to-destination"
+    values: tuple[str, ...] = ()
+    negated: bool = False  # "!" before it
+    module: str | None = None  # of -m, or the target's name
+
+    @property
+    def value(self) -> str:
+        """The values as iptables writes them."""
+        return " ".join(self.values)
+
+
+class Rule(Value):
+    r"""A rule of an iptables chain.
+
+    Example:
+        >>> text = "*nat\n:OUT - [0:0]\n[3:180] -A OUT ! -o docker0 -j MASQUERADE\nCOMMIT"
+        >>> rule = parse(text)[0].rules[0]
+        >>> rule.packets, rule.target, rule.match("out-interface").negated
+        (3, 'MASQUERADE', True)
+    """
+
+    table: str
+    chain: str
+    number: int  # its place in the chain, from 1
+    packets: int
+    bytes: int
+    spec: str  # the text after "-A CHAIN ", as iptables-save wrote it
+    target: str | None  # after -j or -g; None when the rule only counts
+
+    @property
+    def matches(self) -> tuple[Option, ...]:
+        """The conditions that a packet must meet, in the order in which they are tested."""
+        return _options(self.spec)[0]
+
+    @property
+    def arguments(self) -> tuple[Option, ...]:
+        """The options of the target, such as ``--to-destination``."""
+        return _options(self.spec)[1]
+
+    def match(self, name: str) -> Option | None:
+        """The condition of that name, or None when the rule does not ask for it."""
+        return next((o for o in self.matches if o.name == name), None)
+
+    def argument(self, name: str) -> str | None:
+        """The value of that option of the target, or None."""
+        return next((o.value for o in self.arguments if o.name == name), None)
+
+    @property
+    def condition(self) -> str:
+        """In plain words, which packets it takes: "tcp to port 8080, not in by docker0"."""
+        return _condition(self.matches)
+
+    @property
+    def effect(self) -> str:
+        """In plain words, what it does with them: "destination becomes 172.17.0.2:80"."""
+        return _effect(self)
+
+
+class Chain(Value):
+    """A chain of an iptables table."""
+
+    table: str
+    name: str
+    policy: str | None  # what becomes of a packet that no rule decided; None in a user's chain
+    packets: int  # how many met the policy
+    bytes: int
+    rules: tuple[Rule, ...] = ()
+
+
+def parse(text: str) -> tuple[Chain, ...]:
+    """The chains of every table, in the order of the text of ``iptables-save -c``.
+
+    Raises:
+        SnapshotError: the text is not, or not all of, what ``iptables-save -c`` writes.
+    """
+    heads: dict[tuple[str, str], re.Match] = {}
+    rules: dict[tuple[str, str], list[Rule]] = {}
+    table = None
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        if line.startswith("*") and table is None:
+            table = line[1:].strip()
+        elif line.strip() == "COMMIT" and table is not None:
+            table = None
+        elif table is not None and (head := _CHAIN.fullmatch(line.strip())):
+            heads[table, head[1]], rules[table, head[1]] = head, []
+        elif (found := _RULE.fullmatch(line.strip())) and (table, found[3]) in rules:
+            before = rules[table, found[3]]
+            before.append(_rule(table, len(before) + 1, found))
+        else:
+            raise SnapshotError(
+                f"line {number} does not belong in the output of iptables-save -c: {line!r}"
+            )
+    if table is not None:
+        raise SnapshotError(f"this output of iptables-save -c ends before the end of table {table}")
+    return tuple(
+        Chain(
+            table=key[0],
+            name=key[1],
+            policy=None if head[2] == "-" else head[2],
+            packets=int(head[3]),
+            bytes=int(head[4]),
+            rules=tuple(rules[key]),
+        )
+        for key, head in heads.items()
+    )
+
+
+def met(chains: Iterable[Chain], way: str) -> tuple[Chain, ...]:
+    """The built-in chains that a packet meets, in order.
+
+    Args:
+        chains: those of a namespace.
+        way: "in" to a process of this host, "through" it, or "out" from a process of it.
+    """
+    known = {(c.table, c.name): c for c in chains}
+    steps = [(table, hook) for hook in _WAYS[way] for table in _HOOKS[hook]]
+    return tuple(known[step] for step in steps if step in known)
+
+
+def _rule(table: str, number: int, found: re.Match) -> Rule:
+    return Rule(
+        table=table,
+        chain=found[3],
+        number=number,
+        packets=int(found[1]),
+        bytes=int(found[2]),
+        spec=found[4],
+        target=_options(found[4])[2],
+    )
+
+
+@lru_cache(maxsize=4096)
+def _options(spec: str) -> tuple[tuple[Option, ...], tuple[Option, ...], str | None]:
+    """A rule's conditions, the target's arguments, and the target."""
+    options: list[Option] = []
+    module = target = None
+    conditions = negated = 0
+    words = [(re.sub(r"\\(.)", r"\1", w[1]), True) if w[2] is None else (w[2], False)
+             for w in _WORD.finditer(spec)]  # fmt: skip
+    words.reverse()
+    while words:
+        word, _ = words.pop()
+        if word == "!":
+            negated = 1
+            continue
+        name = word.lstrip("-")
+        values = []
+        while words and (words[-1][1] or not re.match(r"!$|--?[A-Za-z]", words[-1][0])):
+            values.append(words.pop()[0])
+        if word in ("-m", "--match"):
+            module = values[0] if values else None
+        elif word in ("-j", "-g"):
+            target = module = values[0] if values else None
+            conditions = len(options)
+        else:
+            options.append(
+                Option(
+                    name=_LONG.get(name, name),
+                    values=tuple(values),
+                    negated=bool(negated),
+                    module=module,
+                )
+            )
+        negated = 0
+    if target is None:
+        conditions = len(options)
+    return tuple(options[:conditions]), tuple(options[conditions:]), target
+
+
+_CONDITIONS = {
+    "source": "from {}",
+    "destination": "to {}",
+    "in-interface": "in by {}",
+    "out-interface": "out by {}",
+    "source-port": "from port {}",
+    "source-ports": "from port {}",
+    "destination-port": "to port {}",
+    "destination-ports": "to port {}",
+    "ctstate": "connection {}",
+    "state": "connection {}",
+    "protocol": "{}",
+    "mark": "mark {}",
+}
+
+
+def _condition(matches: tuple[Option, ...]) -> str:
+    parts = []
+    for m in sorted(matches, key=lambda m: m.name != "protocol"):
+        if m.name == "comment":
+            continue
+        if m.name in ("dst-type", "src-type") and m.value == "LOCAL":
+            words = f"{'to' if m.name == 'dst-type' else 'from'} an address of this host"
+        else:
+            value = m.value.removesuffix("/32")
+            if m.name in ("ctstate", "state"):
+                value = value.lower().replace(",", " or ")
+            words = _CONDITIONS.get(m.name, f"{m.name} {{}}").format(value).strip()
+        parts.append(f"not {words}" if m.negated else words)
+    if len(parts) > 1 and matches and any(m.name == "protocol" for m in matches):
+        parts[:2] = [f"{parts[0]} {parts[1]}"]
+    return ", ".join(parts) or "every packet"
+
+
+def _effect(rule: Rule) -> str:
+    match rule.target:
+        case None:
+            return "is counted"
+        case "ACCEPT":
+            return "passes"
+        case "DROP":
+            return "is dropped"
+        case "REJECT":
+            return "is refused"
+        case "RETURN":
+            return "goes back to the calling chain"
+        case "MASQUERADE":
+            return "source becomes the address of the way out"
+        case "DNAT":
+            return f"destination becomes {rule.argument('to-destination')}"
+        case "SNAT":
+            return f"source becomes {rule.argument('to-source')}"
+        case "REDIRECT":
+            return f"destination becomes this host, port {rule.argument('to-ports')}"
+    rest = " ".join(" ".join(("--" + o.name, *o.values)) for o in rule.arguments)
+    return f"goes to {rule.target} {rest}".strip()

@@ -1,0 +1,111 @@
+"""Measure the lab beside the raw tools: ``.venv/bin/python -m tests.bench [start|run|image]``.
+
+Each figure is a median, taken in turn with its peer in one run, with the ratio pair by pair.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from labkit import Lab
+from labkit.machine import image
+from tests.bench.figures import Figure, paired, timed
+
+BARE = Path(__file__).with_name("bare.sh")
+
+
+def start(runs: int) -> Iterator[Figure]:
+    """Two lab hosts ready, beside two engines started by hand."""
+
+    def ours() -> float:
+        lab = Lab(hosts=2)
+        seconds = timed(lab.start)
+        lab.stop()
+        return seconds
+
+    def bare(how: str) -> float:
+        namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
+        with tempfile.TemporaryDirectory() as folder:
+            begin = time.perf_counter()
+            with subprocess.Popen(
+                [*namespaces, "sh", str(BARE), str(image.ensure("26.1")), folder, how],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+            ) as process:
+                assert process.stdout.readline() == "ready\n"
+                seconds = time.perf_counter() - begin
+        return seconds
+
+    yield paired("Lab(hosts=2) ready / two dockerd by hand", ours, lambda: bare("plain"), runs)
+    yield paired(
+        "Lab(hosts=2) ready / two, containerd started first by hand",
+        ours,
+        lambda: bare("containerd"),
+        runs,
+    )
+
+
+def run(runs: int) -> Iterator[Figure]:
+    """``host.run`` beside ``docker run -d`` typed on the same host."""
+    with Lab(hosts=1) as lab:
+        host = lab.host1
+
+        def clean(seconds: float) -> float:
+            host.read("docker ps -aq | xargs -r docker rm -f")
+            return seconds
+
+        # The peer is timed on the host itself: the channel's time is not the CLI's.
+        script = (
+            "s=$(date +%s%N); docker run -d busybox sleep 1000 > /dev/null; "
+            "echo $(($(date +%s%N) - s))"
+        )
+        yield paired(
+            "host.run / docker run -d",
+            lambda: clean(timed(lambda: host.run("busybox", command="sleep 1000"))),
+            lambda: clean(int(host.read(script)) / 1e9),
+            runs,
+        )
+
+
+def build(_: int) -> Iterator[str]:
+    """The machine image, built into an empty cache: time and size."""
+    with tempfile.TemporaryDirectory(dir=image.cache()) as folder:
+        os.environ["LABKIT_CACHE"] = folder
+        try:
+            seconds = timed(lambda: image.ensure("26.1"))
+            size = subprocess.run(
+                ["du", "--summarize", "--bytes", folder], capture_output=True, text=True, check=True
+            ).stdout.split()[0]
+        finally:
+            del os.environ["LABKIT_CACHE"]
+    yield f"machine image built in {seconds:.0f} s, {int(size) / 1e6:.0f} MB"
+
+
+BENCHES = {"start": start, "run": run, "image": build}
+
+
+def main() -> None:
+    """Run the benches that were named, or all of them."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("bench", nargs="*", help=f"of {', '.join(BENCHES)}; all without one")
+    parser.add_argument("--runs", type=int, default=9, help="pairs of each figure")
+    wanted = parser.parse_args()
+    if unknown := set(wanted.bench) - BENCHES.keys():
+        parser.error(f"there is no bench {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+    print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} processors")
+    for name in wanted.bench or BENCHES:
+        for figure in BENCHES[name](wanted.runs):
+            print(figure, flush=True)
+
+
+if __name__ == "__main__":
+    main()

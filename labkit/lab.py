@@ -11,7 +11,8 @@ from labkit.host import Host, Node
 from labkit.machine import choose
 from labkit.machine.image import ensure
 
-MEMORY_PER_HOST = 256 << 20  # bytes: an engine with a handful of containers, measured
+MOST_HOSTS = 80  # of the LAN's 254 addresses: .11 to .90, and .101 to .180 for the stations
+MEMORY_PER_HOST = 128 << 20  # bytes: an engine takes 40 MiB, some containers the rest
 
 _running: list[Lab] = []
 
@@ -43,12 +44,12 @@ class Lab:
         for name, count, least in (("hosts", hosts, 1), ("stations", stations, 0)):
             if not isinstance(count, int) or isinstance(count, bool) or count < least:
                 raise UsageError(f"{name}={count!r}: give a whole number, {least} or more")
-        available = _memory_available()
-        if hosts + stations > 60 or hosts * MEMORY_PER_HOST > available:
-            most = min(60 - stations, available // MEMORY_PER_HOST)
+        if hosts > MOST_HOSTS or stations > MOST_HOSTS:
+            raise UsageError(f"{hosts=}, {stations=}: the LAN has room for {MOST_HOSTS} of each")
+        if hosts * MEMORY_PER_HOST > (free := _memory_available()):
             raise UsageError(
-                f"hosts={hosts}: this computer has room for {most} "
-                f"({available >> 20} MiB of memory free, {MEMORY_PER_HOST >> 20} MiB a host)"
+                f"hosts={hosts}: this computer has room for {free // MEMORY_PER_HOST} "
+                f"({free >> 20} MiB of memory are free, a host takes {MEMORY_PER_HOST >> 20})"
             )
         self._wanted = (hosts, stations)
         self._engine = engine

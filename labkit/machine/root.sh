@@ -3,7 +3,7 @@
 # learner's kernel, however that ends, and removes what namespaces do not take along.
 set -eu
 image=$1 run=$2
-trap '' HUP INT TERM  # Ctrl-C in the learner's terminal is not for the machine
+trap '' HUP INT TERM  # only the end of the machine ends this shell
 
 # Every cgroup hierarchy of this system (cgroups(7)): one with version 2, several with version 1.
 hierarchies=$(awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts)
@@ -18,8 +18,11 @@ for hierarchy in $hierarchies; do
 done
 
 status=0
-unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child \
-    sh "${0%.sh}-inner.sh" "$image" "$run" || status=$?
+(
+    trap - HUP INT TERM  # what is ignored here would be ignored by every program in the machine
+    exec unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child \
+        sh "${0%.sh}-inner.sh" "$image" "$run"
+) || status=$?
 
 for hierarchy in $hierarchies; do
     [ -d "$hierarchy/$name" ] || continue

@@ -235,7 +235,7 @@ _CONDITIONS = {
 
 def _condition(matches: tuple[Option, ...]) -> str:
     parts = []
-    for m in sorted(matches, key=lambda m: m.name != "protocol"):
+    for m in sorted(matches, key=lambda m: (m.name != "protocol", "port" not in m.name)):
         if m.name == "comment":
             continue
         if m.name in ("dst-type", "src-type") and m.value == "LOCAL":
@@ -246,8 +246,8 @@ def _condition(matches: tuple[Option, ...]) -> str:
                 value = value.lower().replace(",", " or ")
             words = _CONDITIONS.get(m.name, f"{m.name} {{}}").format(value).strip()
         parts.append(f"not {words}" if m.negated else words)
-    if len(parts) > 1 and matches and any(m.name == "protocol" for m in matches):
-        parts[:2] = [f"{parts[0]} {parts[1]}"]
+    if len(parts) > 1 and " port " in parts[1]:
+        parts[:2] = [" ".join(parts[:2])]
     return ", ".join(parts) or "every packet"
 
 

@@ -14,9 +14,14 @@ def test_a_number_of_hosts_that_is_none(hosts):
 
 
 def test_more_hosts_than_this_computer_has_room_for(monkeypatch):
-    monkeypatch.setattr("labkit.lab._memory_available", lambda: 2 << 30)
+    monkeypatch.setattr("labkit.lab._memory_available", lambda: 1 << 30)
     with pytest.raises(UsageError, match="hosts=50: this computer has room for 8"):
         Lab(hosts=50)
+
+
+def test_more_hosts_than_the_lan_has_addresses():
+    with pytest.raises(UsageError, match="the LAN has room for 80"):
+        Lab(hosts=81)
 
 
 def test_an_engine_that_is_not_known():

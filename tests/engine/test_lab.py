@@ -90,6 +90,12 @@ def test_an_interrupt_stops_the_command(lab):
     assert not lab.host1.sh("pgrep -f interrupt-m[e]", check=False)
 
 
+def test_signals_are_not_ignored(lab):
+    # A process that inherits an ignored signal cannot be interrupted by a learner either.
+    ignored = lab.host1.read("grep SigIgn /proc/self/status").split()[1]
+    assert int(ignored, 16) & (1 << 0 | 1 << 1 | 1 << 14) == 0
+
+
 def test_a_timeout_stops_the_command(lab):
     assert lab.host1.sh("sleep 100", check=False, timeout=0.2).status == 124
 

@@ -1,56 +1,74 @@
 # The inside of root.sh: process 1 of the machine. Arguments: IMAGE RUNDIR.
 set -eu
-image=$1 run=$2 root=$2/machine
+image=$1 machine=$2/machine root=$2/machine/root
+mounts=$(cat /proc/self/mounts)  # as the learner's system has them, before ours join the list
 
+mkdir "$machine"
 mount --make-rprivate /
-mkdir "$root"
-mount -t tmpfs -o mode=755 labkit "$root"
-mkdir "$root/upper" "$root/work" "$root/root" "$root/lab"
-mount -t overlay -o lowerdir="$image",upperdir="$root/upper",workdir="$root/work" overlay "$root/root"
-mkdir -p "$root/root/lab" && mount --bind "$root/lab" "$root/root/lab"
-root=$root/root
-mkdir "$root/lab/image" "$root/lab/nodes"
-# The nodes stack their own overlays on the image itself: overlays nest two deep, no deeper.
+mount -t tmpfs -o mode=755 labkit "$machine"
+mkdir "$machine/upper" "$machine/work" "$machine/lab" "$root"
+mount -t overlay -o "lowerdir=$image,upperdir=$machine/upper,workdir=$machine/work" overlay "$root"
+
+# The nodes stack their own overlays on the image itself, and live on the tmpfs under /lab.
+mkdir "$root/lab" "$machine/lab/image" "$machine/lab/nodes"
+mount --bind "$machine/lab" "$root/lab"
 mount --bind "$image" "$root/lab/image"
 mount -o remount,bind,ro "$root/lab/image"
 
-mount -t proc proc "$root/proc"
-mount -t sysfs sysfs "$root/sys"
-awk '$3 == "cgroup" || $3 == "cgroup2" { print $2, $3, $4 }' /proc/self/mounts > "$run/cgroups"
-if grep -q ' cgroup ' "$run/cgroups"; then
-    mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
-fi
-while read -r place kind options; do
-    inside=$root$place
-    mkdir -p "$inside"
-    case $kind in
-        cgroup2) mount -t cgroup2 cgroup2 "$inside" ;;
-        *) mount -t cgroup -o "$(echo "$options" | sed -E 's/(^|,)(rw|ro|relatime|nosuid|nodev|noexec|xattr|release_agent=[^,]*)//g; s/^,//')" cgroup "$inside" ;;
-    esac
-done < "$run/cgroups"
+cat > "$machine/fstab" << END
+proc    $root/proc  proc    defaults
+sysfs   $root/sys   sysfs   defaults
+tmpfs   $root/dev   tmpfs   mode=755,nosuid
+tmpfs   $root/run   tmpfs   mode=755
+tmpfs   $root/tmp   tmpfs   mode=1777
+END
+mount --all --fstab "$machine/fstab"
 
-mount -t tmpfs -o mode=755,nosuid tmpfs "$root/dev"
+# The machine's own view of each cgroup hierarchy: root.sh has put us into a directory of each.
+[ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
+while read -r _ place kind options _; do
+    case $kind in
+        cgroup2) mkdir -p "$root$place" && mount -t cgroup2 cgroup2 "$root$place" ;;
+        cgroup)
+            controllers=''
+            IFS=,
+            for option in $options; do
+                case $option in
+                    rw | ro | nosuid | nodev | noexec | relatime | xattr | clone_children) ;;
+                    release_agent=*) ;;
+                    *) controllers=$controllers,$option ;;
+                esac
+            done
+            unset IFS
+            mkdir -p "$root$place" && mount -t cgroup -o "${controllers#,}" cgroup "$root$place"
+            ;;
+    esac
+done << END
+$mounts
+END
+
+cd "$root/dev"
 for device in null zero full random urandom tty; do
-    touch "$root/dev/$device" && mount --bind "/dev/$device" "$root/dev/$device"
+    : > $device
+    mount --bind /dev/$device $device
 done
-mkdir "$root/dev/pts" "$root/dev/shm" "$root/dev/mqueue"
-mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts "$root/dev/pts"
-mount -t tmpfs -o mode=1777 tmpfs "$root/dev/shm"
-ln -s pts/ptmx "$root/dev/ptmx"
-ln -s /proc/self/fd "$root/dev/fd"
-ln -s /proc/self/fd/0 "$root/dev/stdin"
-ln -s /proc/self/fd/1 "$root/dev/stdout"
-ln -s /proc/self/fd/2 "$root/dev/stderr"
-mount -t tmpfs -o mode=755 tmpfs "$root/run"
-mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+mkdir pts shm mqueue
+mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts pts
+mount -t tmpfs -o mode=1777 tmpfs shm
+ln -s pts/ptmx ptmx
+ln -s /proc/self/fd fd
+ln -s fd/0 stdin
+ln -s fd/1 stdout
+ln -s fd/2 stderr
 hostname machine
 
 cd "$root"
 pivot_root . mnt
 umount -l /mnt
 ip link set lo up
+# The agent's code comes first on standard input; then its requests do.
 exec /usr/bin/python3 -I -c '
-import json, os, pathlib, sys
+import json, os, pathlib, runpy, sys
 def take(n):
     data = b""
     while len(data) < n:
@@ -60,7 +78,7 @@ for name, text in json.loads(take(int(take(8)))).items():
     path = pathlib.Path("/lab/agent", name)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(text)
+    path.chmod(0o755)
 sys.path.insert(0, "/lab/agent")
-import runpy
 runpy.run_module("labkit.agent", run_name="__main__")
 '

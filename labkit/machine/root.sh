@@ -5,16 +5,21 @@ set -eu
 image=$1 run=$2
 trap '' HUP INT TERM  # only the end of the machine ends this shell
 
-# Every cgroup hierarchy of this system (cgroups(7)): one with version 2, several with version 1.
-hierarchies=$(awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts)
-name=labkit.${run##*/}
-for hierarchy in $hierarchies; do
-    mkdir "$hierarchy/$name" 2> /dev/null || continue
-    if [ -e "$hierarchy/cpuset.cpus" ]; then  # version 1: a new directory has no processors yet
-        cat "$hierarchy/cpuset.cpus" > "$hierarchy/$name/cpuset.cpus"
-        cat "$hierarchy/cpuset.mems" > "$hierarchy/$name/cpuset.mems"
+# A directory in every cgroup hierarchy of this system (cgroups(7)): one with version 2, several
+# with version 1, where a new directory has no processors yet.
+groups=''
+while read -r _ place kind _; do
+    case $kind in cgroup | cgroup2) groups="$groups $place/labkit.${run##*/}" ;; esac
+done < /proc/self/mounts
+mkdir $groups
+for group in $groups; do
+    if [ -e "$group/cpuset.mems" ] && [ ! -e "$group/cgroup.controllers" ]; then
+        for file in cpuset.cpus cpuset.mems; do
+            read -r value < "${group%/*}/$file"
+            echo "$value" > "$group/$file"
+        done
     fi
-    echo $$ > "$hierarchy/$name/cgroup.procs"
+    echo $$ > "$group/cgroup.procs"
 done
 
 status=0
@@ -24,10 +29,9 @@ status=0
         sh "${0%.sh}-inner.sh" "$image" "$run"
 ) || status=$?
 
-for hierarchy in $hierarchies; do
-    [ -d "$hierarchy/$name" ] || continue
-    echo $$ > "$hierarchy/cgroup.procs"
-    find "$hierarchy/$name" -depth -type d -exec rmdir {} +
+for group in $groups; do
+    echo $$ > "${group%/*}/cgroup.procs"
 done
+find $groups -depth -type d -exec rmdir {} +
 rm -rf "$run"
 exit $status

@@ -1,0 +1,177 @@
+"""What is typed after ./lab, and what is said about it."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+import pytest
+
+from labkit import cli
+from labkit.errors import MachineError, UsageError
+
+
+@pytest.fixture
+def jupyter(monkeypatch, tmp_path):
+    """The words that JupyterLab would be started with, in place of JupyterLab."""
+    words: list[str] = []
+    for name in ("01_second.ipynb", "00_first.ipynb"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(cli, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(cli, "_prepare", lambda: None)
+    monkeypatch.setattr(os, "execv", lambda program, argv: words.extend(argv))
+    return words
+
+
+@pytest.fixture
+def taken_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server.getsockname()[1]
+
+
+def test_an_unknown_command_ends_in_one_sentence_that_names_the_known_ones(capsys):
+    assert cli.main(["frob"]) == 1
+    out, err = capsys.readouterr()
+    assert err == (
+        "lab: there is no command 'frob'; there are lab, run, doctor, image, clean, test, help\n"
+    )
+    assert out == ""
+
+
+@pytest.mark.parametrize("typed", [["help"], ["--help"], ["-h"]])
+def test_help_names_every_command(typed, capsys):
+    assert cli.main(typed) == 0
+    out = capsys.readouterr().out
+    for command in cli.COMMANDS:
+        assert f"\n    {command} " in out
+
+
+def test_an_error_of_labkit_is_one_sentence_and_status_1(monkeypatch, capsys):
+    def command(_):
+        raise MachineError("no machine can boot here")
+
+    monkeypatch.setitem(cli.COMMANDS, "clean", command)
+    assert cli.main(["clean"]) == 1
+    assert capsys.readouterr().err == "lab: no machine can boot here\n"
+
+
+def test_an_interrupt_is_quiet_and_status_130(monkeypatch, capsys):
+    def command(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(cli.COMMANDS, "clean", command)
+    assert cli.main(["clean"]) == 130
+    assert capsys.readouterr() == ("", "")
+
+
+def test_with_nothing_typed_jupyterlab_opens_on_the_notebooks_and_on_loopback(jupyter):
+    cli.main([])
+    assert jupyter[:3] == [sys.executable, "-m", "jupyterlab"]
+    assert f"--ServerApp.root_dir={cli.NOTEBOOKS}" in jupyter
+    assert "--ServerApp.ip=127.0.0.1" in jupyter
+    assert "--LabApp.default_url=/lab/tree/00_first.ipynb" in jupyter
+
+
+def test_root_may_run_jupyterlab(jupyter, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    cli.main([])
+    assert "--ServerApp.allow_root=True" in jupyter
+
+
+def test_an_ordinary_user_is_not_said_to_be_root(jupyter, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    cli.main([])
+    assert not [word for word in jupyter if "root=" in word]
+
+
+def test_further_options_go_to_jupyterlab_as_they_are(jupyter):
+    typed = ["--no-browser", "--LabApp.news_url=None"]
+    cli.main(typed)
+    assert jupyter[-2:] == typed
+    assert not [word for word in jupyter if "port_retries" in word]
+
+
+@pytest.mark.parametrize(("length", "private"), [(40, True), (80, False)])
+def test_kernels_are_on_private_sockets_where_their_path_is_short_enough(
+    length, private, jupyter, monkeypatch
+):
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", "/" + "x" * length)
+    cli.main([])
+    assert ("--KernelManager.transport=ipc" in jupyter) is private
+
+
+def test_an_address_of_the_learners_own_replaces_loopback(jupyter):
+    cli.main(["--ip", "0.0.0.0"])
+    assert not [word for word in jupyter if word.startswith("--ServerApp.ip")]
+
+
+def test_a_free_port_is_used_and_no_other(jupyter, taken_port):
+    free = taken_port - 1 if taken_port > 60000 else taken_port + 1
+    assert cli.main(["--port", str(free)]) is None
+    assert "--ServerApp.port_retries=0" in jupyter
+
+
+@pytest.mark.parametrize("spelling", ["--port {}", "--port={}", "--ServerApp.port={}"])
+def test_a_taken_port_ends_in_one_sentence(jupyter, taken_port, spelling, capsys):
+    assert cli.main(spelling.format(taken_port).split()) == 1
+    assert jupyter == []
+    assert capsys.readouterr().err == (
+        f"lab: JupyterLab cannot listen on port {taken_port} of 127.0.0.1 "
+        "(address already in use); give another --port, or none\n"
+    )
+
+
+@pytest.mark.parametrize("port", ["many", "70000", ""])
+def test_a_port_that_is_no_port_ends_in_one_sentence(jupyter, port, capsys):
+    assert cli.main(["--port", port]) == 1
+    assert "a port is a number from 1 to 65535" in capsys.readouterr().err
+
+
+def test_a_port_that_was_in_use_a_moment_ago_is_free():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        with socket.create_connection(("127.0.0.1", port)):
+            server.accept()[0].close()  # ours closes first: TIME_WAIT stays on this port
+    cli.check_port("127.0.0.1", str(port))
+
+
+@pytest.mark.parametrize(
+    ("typed", "value"),
+    [
+        ([], None),
+        (["--no-browser"], None),
+        (["--port", "1"], "1"),
+        (["--port=1"], "1"),
+        (["--LabApp.port=1", "--ServerApp.port=2"], "2"),
+        (["--port"], ""),
+        (["--ServerApp.port_retries=3"], None),
+    ],
+)
+def test_an_option_is_found_in_all_its_spellings(typed, value):
+    assert cli.option(typed, "port") == value
+
+
+def test_without_notebooks_it_says_where_they_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(cli, "NOTEBOOKS", tmp_path)
+    with pytest.raises(UsageError, match=r"there are no notebooks in .*; run \./lab in a clone"):
+        cli.open_lab([])
+
+
+def test_the_tests_stop_at_the_first_tool_that_fails(monkeypatch):
+    tools = []
+
+    def tool(command):
+        tools.append(command[:2])
+        return 3 if "format" in command else 0
+
+    monkeypatch.setattr(cli, "_tool", tool)
+    assert cli.main(["test", "-k", "nothing"]) == 3
+    assert tools == [["ruff", "check"], ["ruff", "format"]]
+
+
+def test_what_follows_test_goes_to_pytest(monkeypatch):
+    tools = []
+    monkeypatch.setattr(cli, "_tool", lambda command: tools.append(command) or 0)
+    assert cli.main(["test", "-k", "nothing"]) == 0
+    assert tools[-1] == ["pytest", "-k", "nothing"]

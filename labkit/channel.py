@@ -152,7 +152,7 @@ class Channel:
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
             self._threads[0].join(timeout=2)
-        return self._complaints[-1] if self._complaints else str(error)
+        return " / ".join(list(self._complaints)[-3:]) or str(error)
 
     async def _connect(self) -> None:
         reader, self._writer = await streams(self._process.stdout, self._process.stdin)

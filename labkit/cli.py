@@ -158,8 +158,13 @@ def run(typed: argparse.Namespace) -> int:
     for path, failure in failures.items():
         console.print()
         console.print(Syntax(failure.source, "python", background_color="default"))
-        console.print(Text.from_ansi(failure.shown))
-        console.print(Text(f"lab: {path}, code cell {failure.number}: {failure.reason}"))
+        console.print(Text.from_ansi(failure.shown), soft_wrap=True)
+        console.print(
+            f"lab: {path}, code cell {failure.number}: {failure.reason}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+        )
     return 1 if failures else 0
 
 
@@ -201,8 +206,11 @@ def clean(typed: argparse.Namespace) -> int:
                 remove(path)
             print(said[-1], flush=True)
     for path in leftovers.cgroups(used):
-        leftovers.remove_cgroup(path)
-        said.append(f"removed {path} (an empty cgroup)")
+        try:
+            leftovers.remove_cgroup(path)
+            said.append(f"removed {path} (an empty cgroup)")
+        except OSError as error:  # processes that this process id namespace does not see
+            said.append(f"kept {path}: {error.strerror.lower()}")
         print(said[-1], flush=True)
     if not said:
         print("nothing to remove")

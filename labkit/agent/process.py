@@ -13,7 +13,7 @@ import termios
 
 from labkit.agent.wire import CHUNK, Call
 
-COLUMNS, ROWS = 200, 50
+COLUMNS, ROWS = 120, 50
 ENVIRONMENT = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
     "HOME": "/root",

@@ -235,8 +235,11 @@ class Snapshot(Value):
 
     @property
     def root(self) -> Namespace:
-        """The lab host's own namespace."""
-        return next(n for n in self.namespaces if n.kind == "host")
+        """The lab host's own namespace; SnapshotError if the snapshot has none."""
+        for namespace in self.namespaces:
+            if namespace.kind == "host":
+                return namespace
+        raise SnapshotError(f"this snapshot has no namespace of a lab host, such as {self.host}")
 
     def namespace(self, id: int) -> Namespace | None:
         """The namespace with that inode number, or None."""

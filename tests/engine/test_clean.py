@@ -102,3 +102,17 @@ def test_a_cgroup_that_a_lab_is_just_starting_in_stays():
     finally:
         if group.exists():
             group.rmdir()
+
+
+def test_a_cgroup_with_processes_that_are_not_seen_stays(monkeypatch, cached_elsewhere, capsys):
+    monkeypatch.setattr(leftovers, "words", frozenset)  # as in a process id namespace of our own
+    monkeypatch.setattr(leftovers, "_processes", lambda group: "")
+    monkeypatch.setattr(leftovers, "run_directories", lambda used: [])  # others' labs run too
+    with Lab(hosts=1, image=cached_elsewhere) as lab:
+        group = f"/labkit.{lab._channel.run.name}"
+        assert cli.main(["clean"]) == 0
+        lines = capsys.readouterr().out.splitlines()
+        ours = [line for line in lines if group in line]
+        assert ours
+        assert all(line.startswith("kept ") and line.endswith("resource busy") for line in ours)
+        assert lab.host1.sh("docker run --rm busybox echo alive") == "alive\n"

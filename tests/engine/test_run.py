@@ -34,7 +34,7 @@ def test_a_notebook_with_a_lab_runs_and_its_real_output_is_stored(tmp_path):
 def test_a_cell_that_fails_takes_its_lab_with_it(tmp_path, capsys):
     path = tmp_path / "lesson.ipynb"
     assert run(path, START, "lab.host1.sh('docker network inspect nowhere')") == 1
-    err = " ".join(capsys.readouterr().err.split())
+    err = capsys.readouterr().err
     assert "lesson.ipynb, code cell 2: CommandError: 'docker network inspect nowhere'" in err
     assert "nowhere not found" in err
     assert gone_within(Path((tmp_path / "run").read_text()), 2) == []

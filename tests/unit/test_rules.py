@@ -32,7 +32,8 @@ def test_round_trip_of_what_iptables_wrote(snapshot):
 
 
 def test_chains_policies_and_counters():
-    text = "# a comment\n*nat\n:OUTPUT ACCEPT [7:420]\n:DOCKER - [0:0]\n[3:180] -A OUTPUT -j DOCKER\nCOMMIT\n"
+    text = "# a comment\n*nat\n:OUTPUT ACCEPT [7:420]\n:DOCKER - [0:0]\n"
+    text += "[3:180] -A OUTPUT -j DOCKER\nCOMMIT\n"
     output, docker = parse(text)
     assert (output.table, output.policy, output.packets, output.bytes) == ("nat", "ACCEPT", 7, 420)
     assert (docker.policy, docker.rules) == (None, ())
@@ -48,9 +49,12 @@ def test_the_same_chain_name_in_two_tables():
 
 
 def test_matches_are_typed():
-    r = rule("-s 10.0.0.0/8 ! -d 172.17.0.2/32 ! -i docker0 -o eth0 -p tcp -m tcp --dport 80:90 "
-             "-m conntrack --ctstate RELATED,ESTABLISHED -m addrtype --dst-type LOCAL "
-             "-m set ! --match-set blocked src,dst -j DNAT --to-destination 172.17.0.2:80 --random")  # fmt: skip
+    r = rule(
+        "-s 10.0.0.0/8 ! -d 172.17.0.2/32 ! -i docker0 -o eth0 -p tcp -m tcp --dport 80:90 "
+        "-m conntrack --ctstate RELATED,ESTABLISHED -m addrtype --dst-type LOCAL "
+        "-m set ! --match-set blocked src,dst "
+        "-j DNAT --to-destination 172.17.0.2:80 --random"
+    )
     assert r.match("source").value == "10.0.0.0/8"
     assert r.match("destination").negated
     assert r.match("in-interface").negated

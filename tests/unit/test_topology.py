@@ -169,7 +169,7 @@ def test_long_names_and_many_addresses_stay_apart():
                 network_mode="bridge",
                 pid=n,
                 ports=ports,
-            )  # fmt: skip
+            )
         )
     snapshot = Snapshot(
         host="h" * 60, time=0, engine="26.1.5", namespaces=tuple(namespaces),

@@ -1,0 +1,28 @@
+"""Predict, check, hint: what the notebooks ask of a learner, and how the live lab answers.
+
+One module for each notebook holds its predictions and exercises; the others are what they are
+made of.
+"""
+
+from labkit.exercises.claim import ClaimFailed, claim
+from labkit.exercises.exercise import Exercise
+from labkit.exercises.prediction import Prediction
+from labkit.exercises.progress import Progress
+from labkit.exercises.state import Answer, Probe, State
+from labkit.exercises.verdict import Kind, Verdict, correct, missing, not_yet
+
+__all__ = [
+    "Answer",
+    "ClaimFailed",
+    "Exercise",
+    "Kind",
+    "Prediction",
+    "Probe",
+    "Progress",
+    "State",
+    "Verdict",
+    "claim",
+    "correct",
+    "missing",
+    "not_yet",
+]

@@ -1,0 +1,163 @@
+"""The look of every picture: sizes, colours, and a canvas that is measured in points.
+
+Colours are Okabe and Ito's, told apart by people who see few colours; each network has a line
+pattern of its own too, so that a print in grey says the same.
+"""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg, RendererAgg
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.patches import FancyBboxPatch, Rectangle
+from PIL import Image
+
+WIDTH = 660  # points; a notebook's column shows it at about 900 pixels
+DPI = 150
+POINT = 96 / 72  # CSS pixels
+INK, SOFT, FAINT, PAPER = "#1c1f24", "#585e66", "#c9ced6", "#ffffff"
+HOST, BOX, FLAG, MARK = "#f3f5f8", "#ffffff", "#33383f", "#ffe9a8"
+TITLE, NAME, PLAIN, SMALL = 12, 9, 8, 7  # font sizes
+# colour and line pattern of the first, second, … network
+NETWORKS = (
+    ("#0072b2", "-"),
+    ("#d55e00", (0, (5, 1.5))),
+    ("#009e73", (0, (1.2, 1.2))),
+    ("#8c4a86", (0, (6, 1.5, 1.2, 1.5))),
+    ("#a87900", (0, (9, 2))),
+    ("#2b8cc4", (0, (3, 1.2, 1, 1.2, 1, 1.2))),
+)
+_RULER = RendererAgg(1, 1, DPI)  # measures text as it will be drawn
+
+
+def network_look(number: int) -> tuple[str, object]:
+    """Colour and line pattern of a host's network of that number."""
+    return NETWORKS[number % len(NETWORKS)]
+
+
+@lru_cache(maxsize=4096)
+def text_width(text: str, size: float, bold: bool = False, mono: bool = False) -> float:
+    """How wide the text is drawn, in points."""
+    size_on_paper = _RULER.get_text_width_height_descent(text, _font(size, bold, mono), False)
+    return size_on_paper[0] * 72 / DPI
+
+
+def shortened(text: str, size: float, room: float, bold: bool = False, mono: bool = False) -> str:
+    """The text, or as much of its start as fits into the room, with "…"."""
+    if text_width(text, size, bold, mono) <= room:
+        return text
+    while text and text_width(text + "…", size, bold, mono) > room:
+        text = text[:-1]
+    return text + "…"
+
+
+@lru_cache(maxsize=64)
+def _font(size: float, bold: bool, mono: bool) -> FontProperties:
+    # Both come with matplotlib, so that a picture is the same on every computer.
+    family = "DejaVu Sans Mono" if mono else "DejaVu Sans"
+    return FontProperties(family=family, size=size, weight="bold" if bold else "normal")
+
+
+class Picture(Figure):
+    """A figure whose coordinates are points from its top left corner.
+
+    It shows itself as a notebook cell's last value, once, whether or not pyplot is in use.
+    """
+
+    def __init__(self, summary: str) -> None:
+        super().__init__(dpi=DPI, facecolor=PAPER)
+        FigureCanvasAgg(self)
+        self.summary = summary
+        self.axes_ = self.add_axes((0, 0, 1, 1))
+        self.axes_.set_axis_off()
+        self.grow(WIDTH)
+
+    def grow(self, height: float) -> None:
+        """Make the picture that high."""
+        self.set_size_inches(WIDTH / 72, height / 72)
+        self.axes_.set(xlim=(0, WIDTH), ylim=(height, 0))
+
+    def text(
+        self, x: float, y: float, text: str, size: float = PLAIN, room: float = 0, *,
+        bold: bool = False, mono: bool = False, color: str = INK, align: str = "left",
+    ) -> float:  # fmt: skip
+        """Write the text with its middle at height y, cut to the room; its width."""
+        if room:
+            text = shortened(text, size, room, bold, mono)
+        self.axes_.text(
+            x, y, text, font=_font(size, bold, mono), color=color, ha=align,
+            va="center_baseline", parse_math=False, zorder=5,
+        )  # fmt: skip
+        return text_width(text, size, bold, mono)
+
+    def line(
+        self, points: list[tuple[float, float]], color: str = SOFT, width: float = 1.4,
+        pattern: object = "-",
+    ) -> None:  # fmt: skip
+        """Draw a line through the points."""
+        xs, ys = zip(*points, strict=True)
+        self.axes_.plot(
+            xs, ys, color=color, lw=width, ls=pattern, zorder=2.5,
+            solid_capstyle="butt", dash_capstyle="butt", solid_joinstyle="round",
+        )  # fmt: skip
+
+    def box(
+        self, x: float, y: float, width: float, height: float, *, face: str = BOX,
+        edge: str = FAINT, line: float = 1, pattern: object = "-", layer: float = 1,
+    ) -> None:  # fmt: skip
+        """Draw a box with round corners; x and y are its top left corner."""
+        patch = FancyBboxPatch(
+            (x + 3, y + 3), width - 6, height - 6, boxstyle="round,pad=3,rounding_size=4",
+            facecolor=face, edgecolor=edge, linewidth=line, linestyle=pattern, zorder=layer,
+        )  # fmt: skip
+        self.axes_.add_patch(patch)
+
+    def band(self, x: float, y: float, width: float, height: float, face: str) -> None:
+        """Draw a filled rectangle with no edge; x and y are its top left corner."""
+        self.axes_.add_patch(Rectangle((x, y), width, height, facecolor=face, lw=0, zorder=0.5))
+
+    def port(self, x: float, y: float, color: str, filled: bool = True) -> None:
+        """Draw an interface: a small square, hollow when nothing is plugged in."""
+        self.axes_.plot(
+            [x], [y], "s", ms=6, mfc=color if filled else PAPER, mec=color, mew=1.3, zorder=4
+        )
+
+    def dot(self, x: float, y: float, color: str) -> None:
+        """Draw the joint of a line with a bridge."""
+        self.axes_.plot([x], [y], "o", ms=5.5, mfc=color, mec=PAPER, mew=0.8, zorder=4)
+
+    def arrow(self, x: float, y: float) -> None:
+        """Draw the head of an arrow that points to the right."""
+        self.axes_.plot([x], [y], ">", ms=5, color=SOFT, mew=0, zorder=4)
+
+    def png(self) -> bytes:
+        """The picture as the bytes of a PNG file."""
+        self.canvas.draw()
+        image = Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
+        file = io.BytesIO()
+        # Few colours, so a palette says all, at a third of the size in a notebook's file.
+        image.quantize(128, dither=Image.Dither.NONE).save(file, "png", dpi=(DPI, DPI))
+        return file.getvalue()
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """Width and height on a screen, in CSS pixels."""
+        width, height = self.get_size_inches() * 72 * POINT
+        return round(width), round(height)
+
+    def __repr__(self) -> str:
+        return f"<{self.summary}>"
+
+    __str__ = __repr__
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict, dict]:
+        """For IPython: wins over the formatter that pyplot registers for every Figure."""
+        width, height = self.pixels
+        return (
+            {"image/png": self.png(), "text/plain": repr(self)},
+            {"image/png": {"width": width, "height": height}},
+        )

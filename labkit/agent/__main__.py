@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import os
 import sys
 import traceback
@@ -25,6 +26,8 @@ class Agent:
         self.nodes = await network.build(self.children, network.plan(hosts, stations))
         engines = [n for n in self.nodes.values() if n.kind == "host"]
         await asyncio.gather(*(engine.ready(n.name, n.root) for n in engines))
+        # The first snapshot would wait for it.
+        asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "pyroute2")
         return [{"name": n.name, "kind": n.kind, "address": n.address} for n in self.nodes.values()]
 
     async def execute(self, call: Call, node: str, script: str, raw: bool) -> int:

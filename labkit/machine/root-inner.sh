@@ -1,6 +1,12 @@
-# The inside of root.sh: process 1 of the machine. Arguments: IMAGE RUNDIR.
+# The inside of root.sh: process 1 of the machine. Arguments: IMAGE RUNDIR CGROUP...
 set -eu
 image=$1 machine=$2/machine root=$2/machine/root
+if [ $# -gt 2 ]; then
+    # Join the machine's cgroups, which then are the roots of what it sees: cgroup_namespaces(7).
+    shift 2
+    for group; do echo $$ > "$group/cgroup.procs"; done
+    exec unshare --cgroup sh "$0" "$image" "${machine%/*}"
+fi
 mounts=$(cat /proc/self/mounts)  # as the learner's system has them, before ours join the list
 
 mkdir "$machine"
@@ -24,11 +30,17 @@ tmpfs   $root/tmp   tmpfs   mode=1777
 END
 mount --all --fstab "$machine/fstab"
 
-# The machine's own view of each cgroup hierarchy: root.sh has put us into a directory of each.
+# The machine's own view of each cgroup hierarchy.
 [ -e /sys/fs/cgroup/cgroup.controllers ] || mount -t tmpfs -o mode=755 tmpfs "$root/sys/fs/cgroup"
 while read -r _ place kind options _; do
     case $kind in
-        cgroup2) mkdir -p "$root$place" && mount -t cgroup2 cgroup2 "$root$place" ;;
+        cgroup2)
+            mkdir -p "$root$place"
+            mount -t cgroup2 cgroup2 "$root$place"
+            # In version 2 a group with processes has no groups below it: runc's would not work.
+            mkdir "$root$place/machine"
+            echo $$ > "$root$place/machine/cgroup.procs"
+            ;;
         cgroup)
             controllers=''
             IFS=,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -19,9 +20,25 @@ class RootMachine:
             return False, f"this system is {sys.platform}; the root machine needs Linux"
         if os.geteuid() != 0:
             return False, "you are not root; run ./lab as root"
-        missing = [tool for tool in ("unshare", "pivot_root", "awk") if not shutil.which(tool)]
+        missing = [
+            tool for tool in ("unshare", "nsenter", "pivot_root", "find") if not shutil.which(tool)
+        ]
         if missing:
-            return False, f"{', '.join(missing)} not found; install util-linux and mawk"
+            return False, f"{', '.join(missing)} not found; install util-linux"
+        trial = (
+            "unshare",
+            "--mount",
+            "--pid",
+            "--net",
+            "--uts",
+            "--ipc",
+            "--cgroup",
+            "--fork",
+            "true",
+        )
+        done = subprocess.run(trial, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            return False, f"this root may not make namespaces ({done.stderr.strip()})"
         return True, "Linux, and you are root"
 
     def command(self, image: Path, run: Path) -> list[str]:

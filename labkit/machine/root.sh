@@ -19,19 +19,15 @@ for group in $groups; do
             echo "$value" > "$group/$file"
         done
     fi
-    echo $$ > "$group/cgroup.procs"
 done
 
 status=0
 (
     trap - HUP INT TERM  # what is ignored here would be ignored by every program in the machine
-    exec unshare --mount --pid --net --uts --ipc --cgroup --fork --kill-child \
-        sh "${0%.sh}-inner.sh" "$image" "$run"
+    exec unshare --mount --pid --net --uts --ipc --fork --kill-child \
+        sh "${0%.sh}-inner.sh" "$image" "$run" $groups
 ) || status=$?
 
-for group in $groups; do
-    echo $$ > "${group%/*}/cgroup.procs"
-done
 find $groups -depth -type d -exec rmdir {} +
 rm -rf "$run"
 exit $status

@@ -4,6 +4,8 @@ import io
 import os
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
 
@@ -241,3 +243,16 @@ def test_snapshot_works_without_the_engine(lab):
     finally:
         host.read("service docker start")
     assert host.snapshot().engine == "26.1.5"
+
+
+def test_containers_run_where_cgroups_are_version_2():
+    # A mount namespace in which this system has no other cgroups (cgroups(7)).
+    script = """
+        mount --make-rprivate / && umount -l /sys/fs/cgroup && mount -t cgroup2 none /sys/fs/cgroup
+        exec "$0" -c 'from labkit import Lab
+with Lab() as lab:
+    print(lab.host1.docker.info()["CgroupVersion"], lab.host1.read("docker run busybox echo ran"))'
+    """
+    argv = ["unshare", "--mount", "sh", "-c", script, sys.executable]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["2", "ran"]

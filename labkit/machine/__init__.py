@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from labkit.errors import MachineError
 from labkit.machine.root import RootMachine
 

@@ -8,6 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+TOOLS = ("unshare", "nsenter", "pivot_root", "find")
+TRIAL = "unshare --mount --pid --net --uts --ipc --cgroup --fork"
+
 
 class RootMachine:
     """Linux namespaces and an overlay of the image on tmpfs: namespaces(7), pivot_root(2)."""
@@ -20,22 +23,10 @@ class RootMachine:
             return False, f"this system is {sys.platform}; the root machine needs Linux"
         if os.geteuid() != 0:
             return False, "you are not root; run ./lab as root"
-        missing = [
-            tool for tool in ("unshare", "nsenter", "pivot_root", "find") if not shutil.which(tool)
-        ]
+        missing = [tool for tool in TOOLS if not shutil.which(tool)]
         if missing:
             return False, f"{', '.join(missing)} not found; install util-linux"
-        trial = (
-            "unshare",
-            "--mount",
-            "--pid",
-            "--net",
-            "--uts",
-            "--ipc",
-            "--cgroup",
-            "--fork",
-            "true",
-        )
+        trial = [*TRIAL.split(), "true"]
         done = subprocess.run(trial, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             return False, f"this root may not make namespaces ({done.stderr.strip()})"

@@ -37,8 +37,13 @@ TCP_STATES = [
     "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK",
     "TIME_WAIT", "CLOSE", "SYN_SENT2",
 ]  # fmt: skip
-MACVLAN_MODES = {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"}  # if_link.h
-IPVLAN_MODES = {0: "l2", 1: "l3", 2: "l3s"}
+MODES = {  # if_link.h
+    "macvlan": (
+        "IFLA_MACVLAN_MODE",
+        {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"},
+    ),
+    "ipvlan": ("IFLA_IPVLAN_MODE", {0: "l2", 1: "l3", 2: "l3s"}),
+}
 TOOLS_AT_ONCE = 4
 
 
@@ -219,11 +224,11 @@ def _interface(link, names: dict[int, str]) -> dict:
 
 
 def _mode(kind: str, data) -> str | None:
-    if kind == "macvlan":
-        return MACVLAN_MODES.get(data.get_attr("IFLA_MACVLAN_MODE"))
-    if kind == "ipvlan":
-        return IPVLAN_MODES.get(data.get_attr("IFLA_IPVLAN_MODE"))
-    return None
+    if kind not in MODES:
+        return None
+    attribute, names = MODES[kind]
+    mode = data.get_attr(attribute)
+    return names.get(mode, mode)  # pyroute2 has names for some of them
 
 
 def _address(message) -> dict:

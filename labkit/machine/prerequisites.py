@@ -19,7 +19,6 @@ PROGRAMS = {
     "setpriv": "util-linux",
     "pivot_root": "util-linux",
     "tar": "tar",
-    "awk": "mawk",
 }
 """Program: the Debian package that brings it."""
 

@@ -140,7 +140,9 @@ class Picture(Figure):
         image = Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
         file = io.BytesIO()
         # Few colours, so a palette says all, at a third of the size in a notebook's file.
-        image.quantize(128, dither=Image.Dither.NONE).save(file, "png", dpi=(DPI, DPI))
+        image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+            file, "png", dpi=(DPI, DPI)
+        )
         return file.getvalue()
 
     @property
@@ -155,7 +157,7 @@ class Picture(Figure):
     __str__ = __repr__
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict, dict]:
-        """For IPython: wins over the formatter that pyplot registers for every Figure."""
+        """For IPython; pyplot, where it is in use, draws the PNG itself."""
         width, height = self.pixels
         return (
             {"image/png": self.png(), "text/plain": repr(self)},

@@ -76,7 +76,7 @@ class _Box:
         if wire and wire.host_end:
             return ""
         if wire:
-            return f"{interface.kind}, {interface.mode or 'no'} mode"
+            return interface.kind + (f", {interface.mode} mode" if interface.mode else "")
         return _relation(interface)
 
     def port_y(self, interface: Interface) -> float:
@@ -237,7 +237,8 @@ class _Map:
         for network in self.snapshot.networks:
             if bar.name in (network.bridge, network.options.get("parent")):
                 return f"Docker network “{network.name}”", f"driver {network.driver}{carrier}"
-        return "no Docker network", f"a {bar.kind or 'device'} of the host{carrier}"
+        name = "no Docker network" if self.snapshot.engine else "Docker network unknown"
+        return name, f"a {bar.kind or 'device'} of the host{carrier}"
 
     def host_ends(self) -> dict[int, float]:
         """Write the veths of the host's namespace, each beside its lane; the height of each."""

@@ -59,7 +59,7 @@ class Explorer(widgets.VBox):
             self.figures = {title: draw(snapshot) for title, draw in PICTURES.items()}
         except LabError as error:
             older = " The pictures are from before." if self.figures else ""
-            self._say(f"{host.name}: {error}{older}", "alert")
+            self._say(f"{host.name}: {str(error).rstrip('.')}.{older}", "alert")
             return
         for title, figure in self.figures.items():
             self.images[title].value = _image(figure)

@@ -12,7 +12,8 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"docker": "docker-py"}  # where conda-forge's name is another one
-NOT_IMPORTED = {"jupyterlab"}  # a program
+MODULES = {"PIL": "pillow", "yaml": "pyyaml"}  # where the module's name is another one
+PROGRAMS = {"jupyterlab", "nbval", "ruff"}  # run, not imported
 FOUNDERS = {"jupyterlab", "ipywidgets", "docker", "matplotlib", "nbval"}
 
 
@@ -29,10 +30,11 @@ def conda() -> list[str | dict]:
     return yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 
 
-def imported() -> set[str]:
-    """The packages that labkit's modules import, but for the agent's, which the machine has."""
+def imported(folder: str) -> set[str]:
+    """The packages that the modules of a folder import; the agent has the machine's own."""
     names = set()
-    for file in (ROOT / "labkit").rglob("*.py"):
+    files = list((ROOT / folder).rglob("*.py"))
+    for file in files:
         if file.is_relative_to(ROOT / "labkit" / "agent"):
             continue
         for node in ast.walk(ast.parse(file.read_text())):
@@ -40,8 +42,8 @@ def imported() -> set[str]:
                 names.update(alias.name.partition(".")[0] for alias in node.names)
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 names.add(node.module.partition(".")[0])
-    third = names - set(sys.stdlib_module_names) - {"labkit"}
-    return {name.lower().replace("_", "-") for name in third}
+    third = names - sys.stdlib_module_names - {file.stem for file in files} - {"labkit", "tests"}
+    return {MODULES.get(name, name.lower().replace("_", "-")) for name in third}
 
 
 def test_conda_and_pip_users_get_the_same_packages_in_the_same_bounds():
@@ -69,5 +71,12 @@ def test_the_packages_the_founder_asked_for_are_there():
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     declared = {Requirement(line).name for line in project()["dependencies"]}
-    assert imported() - declared == set()
-    assert declared - imported() - NOT_IMPORTED == set()
+    assert imported("labkit") - declared == set()
+    assert declared - imported("labkit") - PROGRAMS == set()
+
+
+def test_what_the_tests_import_is_declared_and_what_is_declared_for_them_is_used():
+    declared = {r.name for r in requirements()}
+    extra = {Requirement(line).name for line in project()["optional-dependencies"]["test"]}
+    assert imported("tests") - declared == set()
+    assert extra - imported("tests") - PROGRAMS == set()

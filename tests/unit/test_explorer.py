@@ -69,7 +69,7 @@ def test_a_stopped_lab_is_one_sentence_in_the_widget(explorer, lab):
     lab.hosts[0].answer = LabStopped("the lab <b>was</b> stopped")
     explorer.button.click()
     assert 'role="alert"' in explorer.status.value
-    assert "the lab &lt;b&gt;was&lt;/b&gt; stopped The pictures are from before." in (
+    assert "the lab &lt;b&gt;was&lt;/b&gt; stopped. The pictures are from before." in (
         explorer.status.value
     )
     assert alts(explorer) == before
@@ -82,7 +82,7 @@ def test_a_lab_stopped_before_the_start_shows_no_picture_and_says_why(lab):
     lab.hosts[0].answer = LabStopped("stopped")
     explorer = Explorer(lab)
     data, metadata = explorer._repr_mimebundle_()
-    assert "host1: stopped<" in explorer.status.value
+    assert "host1: stopped.<" in explorer.status.value
     assert "image/png" not in data
     assert metadata == {}
 

@@ -136,6 +136,7 @@ def test_a_dead_engine_is_said():
     figure = topology(snapshot)
     assert "its Docker Engine does not answer" in texts(figure)
     assert "a bridge of the host" in texts(figure)
+    assert "Docker network unknown" in texts(figure)
     assert overlaps(figure) == []
 
 

@@ -1,7 +1,7 @@
 """Save the snapshots that the tests draw, from a real lab: python tests/unit/snapshots/record.py
 
-Each function below makes a network on an empty lab host; the host is recorded as the file of the
-function's name and emptied again. `record.py three twenty` records these only.
+Each function below makes a network on a lab host of its own, which is then saved as the file of
+the function's name. `record.py three twenty` records these only.
 """
 
 from __future__ import annotations
@@ -63,16 +63,12 @@ SCENES = (empty, one, three, twenty, bridges, modes)
 
 def main(names: list[str]) -> None:
     """Record the scenes of these names, or all."""
-    with Lab(hosts=1) as lab:
-        for scene in SCENES:
-            if names and scene.__name__ not in names:
-                continue
-            scene(lab.host1)
-            path = Path(__file__).with_name(f"{scene.__name__}.json")
-            lab.host1.snapshot().save(path)
-            print(path.name)
-            lab.host1.sh("docker ps --quiet | xargs -r docker rm --force > /dev/null; "
-                         "docker network prune --force > /dev/null")  # fmt: skip
+    for scene in SCENES:
+        if not names or scene.__name__ in names:
+            with Lab(hosts=1) as lab:
+                scene(lab.host1)
+                lab.host1.snapshot().save(Path(__file__).with_name(f"{scene.__name__}.json"))
+            print(f"{scene.__name__}: {scene.__doc__}")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw the README's picture from a live lab: ``.venv/bin/python docs/draw.py`` writes docs/map.png."""
+"""Draw the README's picture, docs/map.png, from a live lab: ``.venv/bin/python docs/draw.py``."""
 
 from pathlib import Path
 

@@ -22,9 +22,11 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from labkit.errors import LabError, UsageError
+from labkit.machine import MACHINES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
+KERNELS = Path(__file__).parent / "jupyter"  # the Python kernel, with labkit's magics loaded
 # A kernel on loopback TCP can be listened to by every user of this computer, one on sockets in the
 # user's own folder cannot. A socket's path is at most 107 bytes (unix(7)), 48 of them the kernel's.
 SOCKET_ROOM = 107 - 48
@@ -36,6 +38,8 @@ With no command, or with JupyterLab's own options, it opens JupyterLab on the no
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that was typed; its exit status."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
+    paths = (str(KERNELS), os.environ.get("JUPYTER_PATH"))
+    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, paths))
     try:
         return _command(typed)
     except LabError as error:
@@ -79,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_argument("--json", action="store_true", help="for programs")
     image = add("image", help="show the machine image, and build it if it is not there")
     image.add_argument("--engine", default="26.1", help="which Docker Engine: 26.1 or 20.10")
+    add("promises", help="list what each notebook shows, and the cell that shows it")
     add("clean", help="remove the machine images and what a killed lab left")
     add("test", help="ruff, then every test; what follows goes to pytest")
     return parser
@@ -91,7 +96,12 @@ def open_lab(options: list[str]) -> int:
         raise UsageError(
             f"there are no notebooks in {NOTEBOOKS}; run ./lab in a clone of the project"
         )
-    ours = [f"--ServerApp.root_dir={NOTEBOOKS}"]
+    ours = [
+        f"--ServerApp.root_dir={NOTEBOOKS}",
+        # Nothing is asked of the internet: no news, no look for a newer version.
+        "--LabApp.news_url=None",
+        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    ]
     port = option(options, "port")
     if port is not None:
         check_port(option(options, "ip") or "127.0.0.1", port)
@@ -104,7 +114,7 @@ def open_lab(options: list[str]) -> int:
         ours.append("--ServerApp.allow_root=True")
     if len(os.fsencode(jupyter_runtime_dir())) < SOCKET_ROOM:
         ours.append("--KernelManager.transport=ipc")
-    _prepare()
+    _prepare("26.1")
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *ours, *options])
 
@@ -140,7 +150,7 @@ def run(typed: argparse.Namespace) -> int:
     from labkit import headless  # jupyter's own modules take half a second to import
 
     notebooks = {path: headless.read(path) for path in typed.notebooks}
-    _prepare()
+    _prepare("26.1")
     failures = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
@@ -217,6 +227,15 @@ def clean(typed: argparse.Namespace) -> int:
     return 0
 
 
+def promises(_: argparse.Namespace) -> int:
+    """Print what each notebook promises to show, and the cell that shows it."""
+    from labkit.promises import promises, table  # nbformat takes a while to import
+
+    found = [promise for path in sorted(NOTEBOOKS.glob("*.ipynb")) for promise in promises(path)]
+    Console().print(table(found))
+    return 0
+
+
 def test(options: list[str]) -> int:
     """Run ruff, then pytest on everything or on what was named; the first failing exit status."""
     if not (ROOT / "pyproject.toml").exists():
@@ -224,6 +243,8 @@ def test(options: list[str]) -> int:
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
         if status := _tool(command):
             return status
+    if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
+        _prepare("26.1", "20.10")
     return _tool(["pytest", *options])
 
 
@@ -234,14 +255,15 @@ def _tool(command: list[str]) -> int:
         return 130
 
 
-def _prepare() -> None:
-    """What a lab needs and is made once: system packages and the machine image."""
+def _prepare(*engines: str) -> None:
+    """What a lab needs and is made once: system packages and the machine images."""
     from labkit.machine import choose
     from labkit.machine.image import ensure, install_prerequisites
 
     choose()  # says why not, before anything is downloaded
     install_prerequisites()
-    ensure("26.1")
+    for engine in engines:
+        ensure(engine)
 
 
 COMMANDS = {
@@ -250,5 +272,6 @@ COMMANDS = {
     "doctor": doctor,
     "image": image,
     "clean": clean,
+    "promises": promises,
     "test": test,
 }

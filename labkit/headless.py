@@ -111,7 +111,7 @@ def save(notebook: nbformat.NotebookNode, path: Path) -> None:
     """
     notebook.metadata = nbformat.from_dict(METADATA)
     for cell in notebook.cells:
-        kept = ("tags", "jupyter")
+        kept = ("tags", "jupyter", "shows")
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in kept})
     write(path, nbformat.writes(notebook) + "\n")
 

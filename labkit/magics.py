@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from types import TracebackType
 
 from IPython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
-from IPython.core.magic import no_var_expand
 
 from labkit import lab as labs
 from labkit.errors import UsageError
@@ -27,7 +27,6 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-@no_var_expand
 def host(line: str, cell: str = "") -> None:
     """Run the cell's body in a shell on a node of the lab, as root.
 
@@ -47,9 +46,36 @@ def host(line: str, cell: str = "") -> None:
     labs.current().node(wanted.node).sh(cell, check=not wanted.no_check)
 
 
+def not_known(
+    shell: InteractiveShell,
+    kind: type[NameError],
+    error: NameError,
+    trace: TracebackType,
+    tb_offset: int | None = None,
+) -> list[str]:
+    """Answer an unknown name in a cell with what to run first: most often the kernel is new."""
+    last = trace
+    while last.tb_next:
+        last = last.tb_next
+    if last.tb_frame.f_globals is shell.user_global_ns:
+        shown = [
+            f"NameError: {error.name!r} is not known here. It is misspelt, or a cell above makes "
+            "it and has not run in this kernel: Run > Run All Above Selected Cell"
+        ]
+    else:
+        shown = shell.InteractiveTB.structured_traceback(kind, error, trace, tb_offset=tb_offset)
+    shell._showtraceback(kind, error, shown)
+    return shown
+
+
 def load_ipython_extension(shell: InteractiveShell) -> None:
-    """Make the magic known to an IPython shell: ``%load_ext labkit.magics``."""
+    """Make a lesson's conveniences known to an IPython shell: ``%load_ext labkit.magics``.
+
+    The kernel that ``./lab`` starts has loaded it (labkit/jupyter), so that a cell that is run too
+    early in a new kernel is answered with a sentence.
+    """
     shell.register_magic_function(host, magic_kind="cell", magic_name="host")
+    shell.set_custom_exc((NameError,), not_known)
 
 
 def register() -> None:

@@ -9,7 +9,7 @@ import ipywidgets
 from labkit import lab as labs
 from labkit.errors import LabError
 from labkit.exercises.state import Probe, State, read
-from labkit.exercises.verdict import Kind, Verdict, marked, not_yet
+from labkit.exercises.verdict import Kind, Verdict, filled, html, marked, not_yet
 
 
 class Exercise:
@@ -89,7 +89,7 @@ class Exercise:
         return self.check()
 
     def __repr__(self) -> str:
-        return f"Exercise: {self.title}\n\n{self.task}\n\n.check()  .hint()  .solution()"
+        return f"Exercise: {self.title}\n\n{filled(self.task)}\n\n.check()  .hint()  .solution()"
 
     def _repr_mimebundle_(self, **_: object) -> dict:
         return {**self.widget()._repr_mimebundle_(), "text/plain": repr(self)}
@@ -106,7 +106,7 @@ class Exercise:
             made.on_click(press)
             return made
 
-        task = ipywidgets.HTML(f"<b>Exercise: {self.title}</b><p>{marked(self.task)}</p>")
+        task = ipywidgets.HTML(html(f"<b>Exercise: {self.title}</b><p>{marked(self.task)}</p>"))
         buttons = ipywidgets.HBox(
             [
                 button("Check", self.check),

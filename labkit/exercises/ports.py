@@ -92,7 +92,10 @@ input_rule = Prediction(
 
 
 def _published(ports: tuple[Port, ...]) -> str:
-    return ", ".join(f"{p.host_address}:{p.host_port} to {p.container_port}" for p in ports)
+    addresses = {
+        p: f"[{p.host_address}]" if ":" in p.host_address else p.host_address for p in ports
+    }
+    return ", ".join(f"{addresses[p]}:{p.host_port} to {p.container_port}" for p in ports)
 
 
 def check_lan_only(state: State) -> Verdict:
@@ -234,7 +237,7 @@ def check_guard(state: State) -> Verdict:
             "outside gets nothing from shop, but shop gets nothing from outside either: the "
             "answers to its own requests are dropped"
         )
-    where = [f" (`{r.spec}`, {r.packets} packets)" for r in _in_force(state)[:1]]
+    where = [f" (`{r.spec}` has counted {r.packets})" for r in _in_force(state)[:1]]
     return correct(
         f"outside gets no answer at host1:8080{''.join(where)}; host1 still gets shop's page, "
         "outside still gets bakery's, and shop still reaches outside"

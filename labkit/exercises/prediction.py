@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import ipywidgets
 
 from labkit.errors import UsageError
-from labkit.exercises.verdict import Kind, Verdict, correct, marked
+from labkit.exercises.verdict import Kind, Verdict, correct, filled, html, marked
 
 Choices = frozenset[str]
 
@@ -109,7 +109,8 @@ class Prediction:
         choices = "".join(f"  {box} {c}\n" for c in self.choices) or "  ____\n"
         how = "every one that applies" if self.many else "one"
         asks = f"Choose {how}, " if self.choices else "Write your answer, "
-        return f"Predict: {self.question}\n{choices}{asks}then commit."
+        question = filled(f"Predict: {self.question}")
+        return f"{question}\n{choices}{asks}then commit."
 
     def _repr_mimebundle_(self, **_: object) -> dict:
         return {**self.widget()._repr_mimebundle_(), "text/plain": repr(self)}
@@ -150,5 +151,5 @@ class Prediction:
         if self.committed is not None:
             place.value = marked(f"committed: {self._text(self.committed)}")
             close()
-        question = ipywidgets.HTML(f"<b>Predict:</b> {marked(self.question)}")
+        question = ipywidgets.HTML(html(f"<b>Predict:</b> {marked(self.question)}"))
         return ipywidgets.VBox([question, *boxes, button, place])

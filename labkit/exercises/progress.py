@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from labkit.exercises.exercise import Exercise
 from labkit.exercises.prediction import Prediction
-from labkit.exercises.verdict import Kind
+from labkit.exercises.verdict import Kind, marked
 
 Item = Prediction | Exercise
 
@@ -38,14 +36,11 @@ class Progress:
         return "\n".join([f"{self.title}: {self.done} of {len(rows)} done", *lines])
 
     def _repr_html_(self) -> str:
-        rows = "".join(
-            "<tr>" + "".join(f"<td>{escape(text, quote=False)}</td>" for text in row) + "</tr>"
-            for row in self.rows()
-        )
-        return (
-            f"<table style='text-align: left'><caption>{escape(self.title, quote=False)}: "
-            f"{self.done} of {len(self.items)} done</caption>{rows}</table>"
-        )
+        left = '<td style="text-align: left">'
+        cells = (left + f"</td>{left}".join(map(marked, row)) + "</td>" for row in self.rows())
+        rows = "".join(f"<tr>{row}</tr>" for row in cells)
+        caption = f"{marked(self.title)}: {self.done} of {len(self.items)} done"
+        return f"<table><caption>{caption}</caption>{rows}</table>"
 
 
 def _kind(item: Item) -> str:
@@ -60,7 +55,8 @@ def _standing(item: Item) -> str:
             return "committed, not run"
         return "as predicted" if item.last.kind is Kind.CORRECT else "a surprise"
     if item.done:
-        helps = [f"{item.hints_given} hints"] * bool(item.hints_given)
+        hints = f"{item.hints_given} hint{'s' * (item.hints_given > 1)}"
+        helps = [hints] * bool(item.hints_given)
         helps += ["the solution seen"] * item.revealed
         return "done" + (f" ({', '.join(helps)})" if helps else "")
     return "not started" if item.last is None else str(item.last.kind)

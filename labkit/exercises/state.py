@@ -57,7 +57,7 @@ class State(Value):
 
     def to_json(self) -> str:
         """The state as JSON text; ``from_json`` gives an equal one back."""
-        return msgspec.json.format(msgspec.json.encode(self), indent=1).decode() + "\n"
+        return msgspec.json.encode(self).decode()
 
     @classmethod
     def from_json(cls, text: str | bytes) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import textwrap
 from dataclasses import dataclass
 from enum import StrEnum
 from html import escape
@@ -35,6 +36,16 @@ def marked(text: str) -> str:
     return re.sub("`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
 
 
+def html(text: str) -> str:
+    """HTML for a widget that holds text: ipywidgets sets lines as far apart as its buttons."""
+    return f'<div style="line-height: 1.5">{text}</div>'
+
+
+def filled(text: str) -> str:
+    """The text in lines short enough for a page."""
+    return textwrap.fill(text, 88, break_on_hyphens=False, break_long_words=False)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """One answer to a learner.
@@ -53,7 +64,7 @@ class Verdict:
     def _repr_html_(self) -> str:
         mark, colour = MARKS[self.kind]
         return (
-            f'<div style="border-left: 4px solid {colour}; padding: 2px 10px">'
+            f'<div style="border-left: 4px solid {colour}; padding: 2px 10px; line-height: 1.5">'
             f'<b style="color: {colour}">{mark} {self.kind}</b>: '
             f'<span style="white-space: pre-wrap">{marked(self.message)}</span></div>'
         )

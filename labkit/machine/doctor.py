@@ -18,6 +18,8 @@ from labkit.machine import MACHINES, image, prerequisites
 from labkit.machine.capabilities import Capability, capabilities
 from labkit.machine.recipe import RECIPES
 
+BY_LAB = "./lab installs it"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -46,7 +48,7 @@ class Report:
         if not any(m.present for m in self.machines):
             found.insert(0, "no machine can boot")
         if not any(i.present for i in self.images):
-            found += [p.name for p in self.programs if not p.present]
+            found += [p.name for p in self.programs if not p.present and p.remedy != BY_LAB]
         return tuple(found)
 
     @property
@@ -114,7 +116,9 @@ def _programs() -> Iterable[Finding]:
     absent = prerequisites.missing()
     for package in sorted({*prerequisites.PROGRAMS.values(), prerequisites.KEYS}):
         if package in absent:
-            yield Finding(package, False, "not installed", prerequisites.advice((package,)))
+            by_hand = prerequisites.advice((package,))
+            remedy = BY_LAB if prerequisites.installable() else by_hand
+            yield Finding(package, False, "not installed", remedy)
         else:
             yield Finding(package, True, "installed")
 

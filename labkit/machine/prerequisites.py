@@ -51,12 +51,17 @@ def advice(packages: tuple[str, ...]) -> str:
     return f"install them with your system's package manager (Debian's names: {names})"
 
 
+def installable() -> bool:
+    """Whether ``install`` can: root, on Debian or a child of it."""
+    return os.geteuid() == 0 and is_debian() and shutil.which("apt-get") is not None
+
+
 def install(say: Callable[[str], None] = print) -> None:
     """Install what is missing, when root on Debian or Ubuntu; ImageError says what to do if not."""
     packages = missing()
     if not packages:
         return
-    if os.geteuid() != 0 or not is_debian() or not shutil.which("apt-get"):
+    if not installable():
         raise ImageError(f"this system lacks {', '.join(packages)}: {advice(packages)}")
     say(f"installing {', '.join(packages)} with apt-get")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}

@@ -155,7 +155,7 @@ class Network(Value):
     scope: str
     internal: bool = False
     subnets: tuple[Subnet, ...] = ()
-    options: dict[str, str] = {}
+    options: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def bridge(self) -> str | None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import glob
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,8 +33,17 @@ def leftovers(run: Path) -> list[str]:
     found = [str(run)] if run.exists() else []
     found += glob.glob(f"/sys/fs/cgroup/**/labkit.{run.name}", recursive=True)
     found += [m for m in Path("/proc/self/mounts").read_text().splitlines() if str(run) in m]
-    listed = subprocess.run(["pgrep", "-af", str(run)], capture_output=True, text=True, check=False)
-    return found + listed.stdout.splitlines()
+    return found + [str(process) for process in processes(str(run))]
+
+
+def processes(word: str) -> list[int]:
+    """The ids of the processes that have that text on their command line, the oldest first."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if word in (place / "cmdline").read_text(errors="replace"):
+                found.append(int(place.name))
+    return sorted(found)
 
 
 def gone_within(run: Path, seconds: float) -> list[str]:

@@ -16,6 +16,18 @@ from labkit.exercises import Exercise, State
 from labkit.lab import Lab
 
 STATES = Path(__file__).parent.parent / "unit" / "states"
+WORDS = """
+conntrack -F 2> /dev/null
+only() {
+    docker ps -a --format '{{.Names}}' | grep -vxF "$(printf '%s\\n' "$@")" | xargs -r docker rm -f
+}
+up() { docker container inspect "$1" > /dev/null 2>&1 || docker run -d --name "$1" "${@:2}"; }
+cable() {
+    ip -o link | awk -F'[:@ ]+' -v i="$(docker exec "$1" cat /sys/class/net/eth0/iflink)" \\
+        '$1 == i { print $2 }'
+}
+"""
+SETTLE = "sleep 0.2"  # a server that has just been started listens by then
 
 
 @dataclass(frozen=True)
@@ -25,7 +37,7 @@ class Scenario:
     exercise: Exercise
     name: str
     script: str
-    undo: str
+    undo: str  # for what the next state would not expect
     kind: str
     says: str
 
@@ -34,7 +46,7 @@ class Scenario:
         return STATES / f"{self.name}.json"
 
     def make(self, lab: Lab) -> State:
-        """What the check sees when the lab is in that state; the lab is emptied afterwards."""
+        """What the check sees when the lab is in that state."""
         host = lab.node(self.exercise.host)
         try:
             host.read(self.script)
@@ -55,8 +67,10 @@ def scenarios() -> Iterator[Scenario]:
                 yield Scenario(
                     exercise=exercise,
                     name=state["name"],
-                    script=f"{entry['given']}\nsleep 0.3\n{steps}",
-                    undo=entry["undo"],
+                    script="\n".join((WORDS, entry["given"], steps, SETTLE)),
+                    undo="\n".join(
+                        (WORDS, entry["undo"], "only none" * state.get("spoils", False))
+                    ),
                     kind=state["kind"],
                     says=state["says"],
                 )
@@ -65,5 +79,5 @@ def scenarios() -> Iterator[Scenario]:
 if __name__ == "__main__":
     with Lab(hosts=1) as running:
         for scenario in scenarios():
-            scenario.file.write_text(scenario.make(running).to_json())
+            scenario.file.write_text(scenario.make(running).to_json() + "\n")
             print(scenario.file)

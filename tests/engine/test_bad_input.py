@@ -30,7 +30,7 @@ def test_an_engine_that_is_not_known():
 
 
 def test_a_node_that_is_not_there(lab):
-    with pytest.raises(UsageError, match="no 'host9'.*there are router, outside, host1"):
+    with pytest.raises(UsageError, match=r"no 'host9'.*there are router, outside, host1"):
         lab.node("host9")
     with pytest.raises(AttributeError, match="host1"):
         _ = lab.host9

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
-from tests.engine.conftest import gone_within, leftovers
+from tests.engine.conftest import gone_within, leftovers, processes
 
 SCRIPT = """
 import sys, time
@@ -125,10 +125,9 @@ def test_agent_killed_ends_the_lab_with_a_sentence():
 
     lab = Lab(hosts=1).start()
     run = lab._channel.run
-    out = subprocess.run(["pgrep", "-f", f"root-inner.sh.*{run}|root.sh .*{run}"],
-                         capture_output=True, text=True, check=True).stdout.split()  # fmt: skip
-    agent = subprocess.run(["pgrep", "-P", out[-1]], capture_output=True, text=True, check=True)
-    os.kill(int(agent.stdout.split()[0]), signal.SIGKILL)
+    unshare = processes(str(run))[-1]
+    agent = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()[0]
+    os.kill(int(agent), signal.SIGKILL)
     with pytest.raises(MachineError, match="went away"):
         lab.host1.sh("true")
     lab.stop()

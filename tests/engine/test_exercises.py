@@ -1,4 +1,4 @@
-"""The exercises' checks on a live lab: the solution passes, each wrong state is told for what it is."""
+"""The exercises' checks on a live lab: the solution passes, a wrong state is named."""
 
 import pytest
 

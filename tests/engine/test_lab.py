@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
@@ -162,12 +163,25 @@ def test_sockets_are_the_users_own(lab):
 
 
 def test_nothing_listens_on_a_tcp_port_of_the_learners_system(lab):
-    with open("/proc/self/net/tcp") as table:
-        before = {line.split()[1] for line in table if line.split()[3] == "0A"}
     with Lab(hosts=1) as another:
         another.host1.run("nginx", publish="8080:80")
-        with open("/proc/self/net/tcp") as table:
-            assert {line.split()[1] for line in table if line.split()[3] == "0A"} <= before
+        tables = "".join(Path(f"/proc/self/net/{name}").read_text() for name in ("tcp", "tcp6"))
+        rows = [line.split() for line in tables.splitlines()]
+        listening = {f"socket:[{row[9]}]" for row in rows if row[3:4] == ["0A"]}
+        ours = {os.readlink(file) for file in Path("/proc/self/fd").iterdir() if file.is_symlink()}
+        assert not listening & ours
+        # and the rest of the lab cannot: its processes are in namespaces of their own
+        here = os.readlink("/proc/self/ns/net")
+        engines = [p for p in Path("/proc").glob("[0-9]*") if _name(p) == "dockerd"]
+        assert len(engines) >= 3
+        assert here not in {os.readlink(p / "ns/net") for p in engines}
+
+
+def _name(process: Path) -> str:
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:  # it has just ended
+        return ""
 
 
 def test_two_labs_at_once(lab):

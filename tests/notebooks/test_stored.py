@@ -100,7 +100,7 @@ def nbval(path: Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_changed_output_turns_nbval_red(tmp_path):
-    """One of each kind: what a command printed, what a claim printed, what a cell's value showed."""
+    """One of each kind: what a command prints, what a claim prints, what a cell's value shows."""
     notebook = nbformat.read(NOTEBOOKS[0], 4)
     cells = [c for c in notebook.cells if c.cell_type == "code" and c.source.strip()]
     changed = []

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,7 @@ def jupyter(monkeypatch, tmp_path):
     for name in ("01_second.ipynb", "00_first.ipynb"):
         (tmp_path / name).touch()
     monkeypatch.setattr(cli, "NOTEBOOKS", tmp_path)
-    monkeypatch.setattr(cli, "_prepare", lambda: None)
+    monkeypatch.setattr(cli, "_prepare", lambda *_: None)
     monkeypatch.setattr(os, "execv", lambda program, argv: words.extend(argv))
     return words
 
@@ -34,7 +35,8 @@ def test_an_unknown_command_ends_in_one_sentence_that_names_the_known_ones(capsy
     assert cli.main(["frob"]) == 1
     out, err = capsys.readouterr()
     assert err == (
-        "lab: there is no command 'frob'; there are lab, run, doctor, image, clean, test, help\n"
+        "lab: there is no command 'frob'; "
+        "there are lab, run, doctor, image, clean, promises, test, help\n"
     )
     assert out == ""
 
@@ -170,8 +172,18 @@ def test_the_tests_stop_at_the_first_tool_that_fails(monkeypatch):
     assert tools == [["ruff", "check"], ["ruff", "format"]]
 
 
-def test_what_follows_test_goes_to_pytest(monkeypatch):
-    tools = []
+def test_what_follows_test_goes_to_pytest_with_both_images_there(monkeypatch):
+    tools, engines = [], []
+    monkeypatch.setattr(cli, "MACHINES", [SimpleNamespace(available=lambda: (True, ""))])
+    monkeypatch.setattr(cli, "_prepare", lambda *wanted: engines.extend(wanted))
     monkeypatch.setattr(cli, "_tool", lambda command: tools.append(command) or 0)
     assert cli.main(["test", "-k", "nothing"]) == 0
     assert tools[-1] == ["pytest", "-k", "nothing"]
+    assert engines == ["26.1", "20.10"]
+
+
+def test_where_no_machine_can_boot_no_image_is_built_for_the_tests(monkeypatch):
+    monkeypatch.setattr(cli, "MACHINES", [SimpleNamespace(available=lambda: (False, "no"))])
+    monkeypatch.setattr(cli, "_prepare", lambda *_: pytest.fail("built an image"))
+    monkeypatch.setattr(cli, "_tool", lambda _: 0)
+    assert cli.main(["test"]) == 0

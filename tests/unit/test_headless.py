@@ -19,7 +19,7 @@ from labkit import cli
 
 @pytest.fixture(autouse=True)
 def prepared(monkeypatch):
-    monkeypatch.setattr(cli, "_prepare", lambda: None)
+    monkeypatch.setattr(cli, "_prepare", lambda *_: None)
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_ctrl_c_ends_the_kernel_too_and_quietly(notebook, tmp_path):
         "import os, pathlib, time",
         "pathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)",
     )
-    words = "import sys; from labkit import cli; cli._prepare = lambda: None; sys.exit(cli.main())"
+    words = "import sys; from labkit import cli; cli._prepare = lambda *_: None; sys.exit(cli.main())"
     running = subprocess.Popen(
         [sys.executable, "-c", words, "run", str(path)], stderr=subprocess.PIPE, text=True
     )

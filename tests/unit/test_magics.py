@@ -107,3 +107,22 @@ def test_with_no_lab_it_says_how_to_start_one(shell, monkeypatch):
 def test_outside_ipython_there_is_nothing_to_register(monkeypatch):
     monkeypatch.setattr(magics, "get_ipython", lambda: None)
     magics.register()
+
+
+def test_an_unknown_name_in_a_cell_is_told_what_to_run_first(shell, capsys):
+    magics.load_ipython_extension(shell)
+    shell.run_cell("laab.host1")
+    said = capsys.readouterr()
+    assert "'laab' is not known here" in said.out + said.err
+    assert "Run All Above" in said.out + said.err
+    assert "Traceback" not in said.out + said.err
+
+
+def test_an_unknown_name_in_a_module_keeps_its_traceback(shell, capsys, tmp_path, monkeypatch):
+    magics.load_ipython_extension(shell)
+    (tmp_path / "slip.py").write_text("def f():\n    return laab\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    shell.run_cell("import slip; slip.f()")
+    said = capsys.readouterr()
+    assert "slip.py" in said.out + said.err
+    assert "Run All Above" not in said.out + said.err

@@ -122,14 +122,8 @@ def check_endpoint(state: State) -> Verdict:
         )
     inside = state.snapshot.namespace(first.namespace)
     eth0 = inside.interface("eth0")
-    if eth0 is None:
-        names = ", ".join(i.name for i in inside.interfaces)
-        return not_yet(
-            f"first runs and has no eth0, only {names}: from the answer to Join Docker must "
-            'learn the name of an interface: {"InterfaceName": {"SrcName": …, "DstPrefix": "eth"}}'
-        )
     defaults = [r for r in inside.routes if r.destination == "default"]
-    if [r.gateway for r in defaults] == [GATEWAY] and state.answers("first to gateway"):
+    if eth0 and [r.gateway for r in defaults] == [GATEWAY] and state.answers("first to gateway"):
         address = next(e.address for e in first.endpoints if e.network == "wired")
         return correct(
             f"first has an eth0 from your driver, a {eth0.kind}; Docker gave it {address}, "
@@ -137,11 +131,18 @@ def check_endpoint(state: State) -> Verdict:
         )
     bridge = f"br-{network.id[:12]}"
     root = state.snapshot.root
-    end = next((i for i in root.interfaces if eth0.peer and i.index == eth0.peer.index), None)
+    peer = eth0.peer.index if eth0 and eth0.peer else None
+    end = next((i for i in root.interfaces if i.index == peer), None)
+    if eth0 is None or (end and end.master == "docker_gwbridge"):
+        return not_yet(
+            "first has no interface of yours, only Docker's own way out, a port of "
+            "docker_gwbridge: Docker must learn from the answer to Join which one it gets: "
+            '{"InterfaceName": {"SrcName": …, "DstPrefix": "eth"}}'
+        )
     if end is None:
         return not_yet(
-            f"first has an eth0, which is a {eth0.kind} with no other end on host1, and the gateway "
-            "does not answer: make a veth pair, and keep one end"
+            f"first has an eth0, which is a {eth0.kind} with no other end on host1, and the "
+            "gateway does not answer: make a veth pair, and keep one end"
         )
     if end.master != bridge:
         return not_yet(

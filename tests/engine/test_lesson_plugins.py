@@ -36,7 +36,7 @@ ENDPOINT = {
         "first runs, but not in the network wired",
     ),
     "an exception": (
-        changed('run(f"ip link add', 'run(f"ip link ad'),
+        changed('run(f"ip link add', 'run(f"ip lank add'),
         "keep working",
         "first was made and does not run. Docker said: ",
     ),
@@ -51,24 +51,17 @@ ENDPOINT = {
         "first was made and does not run. Docker said: ",
     ),
     "an empty answer": (
-        SOLUTION.partition("    return {\n")[0] + "    return {}\nEND\n" + START,
+        f"{SOLUTION.partition('    return {' + chr(10))[0]}    return {{}}\nEND\n{START}",
         "keep working",
-        "first runs and has no eth0, only ",
+        "first has no interface of yours, only Docker's own way out",
     ),
     "not a cable": (
-        changed("{ours} type veth peer name {theirs}", "link eth0 {theirs} type vlan id 5").replace(
-            'run(f"ip link set', 'print("ip link set'
-        ),
-        "keep working",
-        "first has an eth0, which is a vlan with no other end on host1",
-    ),
-    "not a cable, and it works": (
         changed(
             "{ours} type veth peer name {theirs}",
             "link {bridge(request)} {theirs} type macvlan mode bridge",
         ).replace('run(f"ip link set', 'print("ip link set'),
-        "correct",
-        "first has an eth0 from your driver, a macvlan",
+        "keep working",
+        "first has an eth0, which is a macvlan with no other end on host1",
     ),
     "not plugged in": (
         changed("master {bridge(request)} up", "up"),

@@ -46,22 +46,40 @@ def host(line: str, cell: str = "") -> None:
     labs.current().node(wanted.node).sh(cell, check=not wanted.no_check)
 
 
-def not_known(
+RUN_ABOVE = "Run > Run All Above Selected Cell"
+
+
+def too_early(
     shell: InteractiveShell,
-    kind: type[NameError],
-    error: NameError,
+    kind: type[Exception],
+    error: NameError | AttributeError,
     trace: TracebackType,
     tb_offset: int | None = None,
 ) -> list[str]:
-    """Answer an unknown name in a cell with what to run first: most often the kernel is new."""
+    """Answer a cell that runs before those above it, most often in a new kernel, with a sentence.
+
+    Such a cell uses a name that is not known yet, or finds None where something would have been.
+    Only for a cell's own lines: an error inside a module keeps its traceback.
+    """
     last = trace
     while last.tb_next:
         last = last.tb_next
-    if last.tb_frame.f_globals is shell.user_global_ns:
-        shown = [
-            f"NameError: {error.name!r} is not known here. It is misspelt, or a cell above makes "
-            "it and has not run in this kernel: Run > Run All Above Selected Cell"
-        ]
+    if last.tb_frame.f_globals is not shell.user_global_ns:
+        sentence = None
+    elif isinstance(error, NameError):
+        sentence = (
+            f"{error.name!r} is not known here. It is misspelt, or a cell above makes it and has "
+            f"not run in this kernel: {RUN_ABOVE}"
+        )
+    elif error.obj is None:
+        sentence = (
+            f"what this cell asks for its {error.name!r} is not there. A cell above makes it and "
+            f"has not run ({RUN_ABOVE}), or it has been removed since"
+        )
+    else:
+        sentence = None
+    if sentence:
+        shown = [f"{kind.__name__}: {sentence}"]
     else:
         shown = shell.InteractiveTB.structured_traceback(kind, error, trace, tb_offset=tb_offset)
     shell._showtraceback(kind, error, shown)
@@ -75,7 +93,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     early in a new kernel is answered with a sentence.
     """
     shell.register_magic_function(host, magic_kind="cell", magic_name="host")
-    shell.set_custom_exc((NameError,), not_known)
+    shell.set_custom_exc((NameError, AttributeError), too_early)
 
 
 def register() -> None:

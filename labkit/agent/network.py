@@ -116,7 +116,7 @@ def _script(node: Node, nodes: dict[str, Node]) -> str:
                 f"ip address add {OUTSIDE_GATEWAY}/24 dev outside",
                 "ip link set outside up",
                 "echo 1 > /proc/sys/net/ipv4/ip_forward",
-                # Names that /etc/hosts does not have do not exist: the lab has no way out.
+                # Names that /etc/hosts does not have are refused: there is nobody else to ask.
                 "dnsmasq --no-resolv --no-poll --interface=lan --bind-interfaces",
             ]
         )

@@ -118,6 +118,16 @@ def test_an_unknown_name_in_a_cell_is_told_what_to_run_first(shell, capsys):
     assert "Traceback" not in said.out + said.err
 
 
+def test_something_that_is_not_there_yet_is_told_too(shell, capsys):
+    magics.load_ipython_extension(shell)
+    shell.run_cell("cable = None\ncable.master")
+    said = capsys.readouterr()
+    assert "asks for its 'master' is not there" in said.out + said.err
+    shell.run_cell("'text'.master")
+    said = capsys.readouterr()
+    assert "Traceback" in said.out + said.err
+
+
 def test_an_unknown_name_in_a_module_keeps_its_traceback(shell, capsys, tmp_path, monkeypatch):
     magics.load_ipython_extension(shell)
     (tmp_path / "slip.py").write_text("def f():\n    return laab\n")

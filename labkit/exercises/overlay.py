@@ -96,9 +96,9 @@ RUNNING = (
 )
 
 
-def _tasks(state: State, probe: str = "tasks") -> list[tuple[str, str]]:
+def _tasks(state: State) -> list[tuple[str, str]]:
     """The tasks that should run: for each its node and the first word of its state."""
-    lines = state.probes[probe].text.splitlines()
+    lines = state.probes["tasks"].text.splitlines()
     return [(words[0], words[1]) for words in map(str.split, lines) if len(words) > 1]
 
 
@@ -230,9 +230,7 @@ def check_ferry(state: State) -> Verdict:
     ship = state.container("ship")
     if ship is None:
         if "ship" in state.stopped:
-            return not_yet(
-                f"ship exists and is not running: it is {state.stopped['ship']}"
-            )
+            return not_yet(f"ship exists and is not running: it is {state.stopped['ship']}")
         return not_yet("depot and shore are right; there is no container named ship on host1 yet")
     if not any(e.network == "depot" for e in ship.endpoints):
         where = ", ".join(e.network for e in ship.endpoints) or "none"

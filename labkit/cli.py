@@ -245,7 +245,8 @@ def test(options: list[str]) -> int:
             return status
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
         _prepare("26.1", "20.10")
-    return _tool(["pytest", *options])
+    # Much of the time is waiting: three at once, and all of a file (a notebook) in one process.
+    return _tool(["pytest", "-n", "3", "--dist", "loadscope", *options])
 
 
 def _tool(command: list[str]) -> int:

@@ -127,7 +127,8 @@ def test_nginx_is_real_and_logs_to_stdout(host):
     assert "nginx in a container" in host.read(
         "curl -s --retry 9 --retry-all-errors localhost:8080"
     )
-    assert '"GET / HTTP/1.1" 200' in web.container.logs().decode()
+    line = next(iter(web.container.logs(stream=True, follow=True))).decode()
+    assert '"GET / HTTP/1.1" 200' in line
 
 
 def test_toolbox_has_the_tools(host):

@@ -4,7 +4,7 @@ import pytest
 
 from labkit.exercises import host_mode
 
-WAIT = "curl -s --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null 127.0.0.1"
+WAIT = "curl -s --retry 20 --retry-all-errors --retry-delay 1 -o /dev/null 127.0.0.1"
 WEB = f"docker run -d --name web --network host nginx && {WAIT}"
 SECOND, FIREWALL = host_mode.second.script, host_mode.firewall.script
 LOOPBACK_ONLY = SECOND.replace("listen 8080 ", "listen 127.0.0.1:8080 ")

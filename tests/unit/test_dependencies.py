@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 import tomllib
 from pathlib import Path
@@ -13,8 +14,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 CONDA_NAMES = {"docker": "docker-py"}  # where conda-forge's name is another one
 MODULES = {"PIL": "pillow", "yaml": "pyyaml"}  # where the module's name is another one
-PROGRAMS = {"jupyterlab", "nbval", "ruff"}  # run, not imported
-FOUNDERS = {"jupyterlab", "ipywidgets", "docker", "matplotlib", "nbval"}
+PROGRAMS = {"pytest-xdist", "jupyterlab", "nbval", "ruff"}  # run, not imported
+CORE = {"jupyterlab", "ipywidgets", "docker", "matplotlib", "nbval"}
 
 
 def project() -> dict:
@@ -30,19 +31,28 @@ def conda() -> list[str | dict]:
     return yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
 
 
+def sources(folder: str) -> dict[Path, list[str]]:
+    """The Python texts of a folder's modules and notebooks; the agent has the machine's own."""
+    agent = ROOT / "labkit" / "agent"
+    modules = {p: [p.read_text()] for p in (ROOT / folder).rglob("*.py") if agent not in p.parents}
+    cells = {p: json.loads(p.read_text())["cells"] for p in (ROOT / folder).glob("*.ipynb")}
+    code = {p: ["".join(c["source"]) for c in some if c["cell_type"] == "code"]
+            for p, some in cells.items()}  # fmt: skip
+    return modules | {p: [t for t in texts if not t.startswith("%%")] for p, texts in code.items()}
+
+
 def imported(folder: str) -> set[str]:
-    """The packages that the modules of a folder import; the agent has the machine's own."""
+    """The packages of others that a folder's modules and notebooks import."""
     names = set()
-    files = list((ROOT / folder).rglob("*.py"))
-    for file in files:
-        if file.is_relative_to(ROOT / "labkit" / "agent"):
-            continue
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Import):
-                names.update(alias.name.partition(".")[0] for alias in node.names)
-            elif isinstance(node, ast.ImportFrom) and node.level == 0:
-                names.add(node.module.partition(".")[0])
-    third = names - sys.stdlib_module_names - {file.stem for file in files} - {"labkit", "tests"}
+    found = sources(folder)
+    for node in (
+        n for texts in found.values() for text in texts for n in ast.walk(ast.parse(text))
+    ):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.partition(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            names.add(node.module.partition(".")[0])
+    third = names - sys.stdlib_module_names - {file.stem for file in found} - {"labkit", "tests"}
     return {MODULES.get(name, name.lower().replace("_", "-")) for name in third}
 
 
@@ -65,14 +75,15 @@ def test_every_dependency_is_bounded_on_both_sides():
         assert {s.operator for s in requirement.specifier} == {">=", "<"}, str(requirement)
 
 
-def test_the_packages_the_founder_asked_for_are_there():
-    assert {r.name for r in requirements()} >= FOUNDERS
+def test_the_packages_that_the_project_stands_on_are_there():
+    assert {r.name for r in requirements()} >= CORE
 
 
 def test_what_is_imported_is_declared_and_what_is_declared_is_used():
     declared = {Requirement(line).name for line in project()["dependencies"]}
-    assert imported("labkit") - declared == set()
-    assert declared - imported("labkit") - PROGRAMS == set()
+    used = imported("labkit") | imported("notebooks")
+    assert used - declared == set()
+    assert declared - used - PROGRAMS == set()
 
 
 def test_what_the_tests_import_is_declared_and_what_is_declared_for_them_is_used():

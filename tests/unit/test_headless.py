@@ -132,7 +132,9 @@ def test_ctrl_c_ends_the_kernel_too_and_quietly(notebook, tmp_path):
         "import os, pathlib, time",
         "pathlib.Path('pid').write_text(str(os.getpid()))\ntime.sleep(60)",
     )
-    words = "import sys; from labkit import cli; cli._prepare = lambda *_: None; sys.exit(cli.main())"
+    words = (
+        "import sys; from labkit import cli; cli._prepare = lambda *_: None; sys.exit(cli.main())"
+    )
     running = subprocess.Popen(
         [sys.executable, "-c", words, "run", str(path)], stderr=subprocess.PIPE, text=True
     )

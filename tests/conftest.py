@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from labkit.errors import MachineError
 from labkit.machine import choose
+
+# `./lab test &` ignores Ctrl-C, and so would all that the tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
 NEED_A_LAB = (ROOT / "tests" / "engine", ROOT / "tests" / "notebooks", ROOT / "notebooks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import os
+import signal
 import sys
 import traceback
 
@@ -59,6 +60,9 @@ async def _feed(call: Call, writer: asyncio.StreamWriter) -> None:
 
 async def main() -> None:
     """Serve until the other end of standard input is closed; then everything ends at once."""
+    # What a shell in the background ignores, its children ignore: a machine's programs must not.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_DFL)
     agent = Agent()
     calls = ("build", "execute", "connect", "observe")
     try:

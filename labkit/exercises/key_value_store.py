@@ -183,7 +183,7 @@ docker run -d --name west --network twin --ip 10.22.0.50 nginx""",
             # News of a new endpoint takes a moment from host to host.
             node="host1",
             command="docker run --rm --network twin nginx sh -c "
-            "'for try in 1 2 3; do ping -c 1 -W 1 west && exit; sleep 0.3; done; exit 1'",
+            "'for try in 1 2 3 4 5 6 7 8; do ping -c 1 -W 1 west && exit; sleep 0.3; done; exit 1'",
         ),
     },
 )

@@ -1,4 +1,4 @@
-"""Measure the lab beside the raw tools: ``.venv/bin/python -m tests.bench [start|run|image]``.
+"""Measure the lab beside the raw tools: ``.venv/bin/python -m tests.bench [start|run|image|test]``.
 
 Each figure is a median, taken in turn with its peer in one run, with the ratio pair by pair.
 """
@@ -90,7 +90,14 @@ def build(_: int) -> Iterator[str]:
     yield f"machine image built in {seconds:.0f} s, {int(size) / 1e6:.0f} MB"
 
 
-BENCHES = {"start": start, "run": run, "image": build}
+def suite(_: int) -> Iterator[str]:
+    """The test command, with images and packages there."""
+    command = ["./lab", "test"]
+    seconds = timed(lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True))
+    yield f"./lab test, caches warm: {seconds:.0f} s"
+
+
+BENCHES = {"start": start, "run": run, "image": build, "test": suite}
 
 
 def main() -> None:

@@ -24,8 +24,10 @@ def lab() -> Iterator[Lab]:
 @pytest.fixture
 def host(lab: Lab) -> Iterator[Host]:
     """host1, with no container and no network of the learner's before and after."""
+    bare = "docker ps -aq | xargs -r docker rm -f; docker network prune -f; conntrack -F"
+    lab.host1.read(bare)
     yield lab.host1
-    lab.host1.read("docker ps -aq | xargs -r docker rm -f; docker network prune -f; conntrack -F")
+    lab.host1.read(bare)
 
 
 def leftovers(run: Path) -> list[str]:

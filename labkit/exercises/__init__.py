@@ -1,7 +1,6 @@
 """Predict, check, hint: what the notebooks ask of a learner, and how the live lab answers.
 
-One module for each notebook holds its predictions and exercises; the others are what they are
-made of.
+What the single notebooks ask is in ``labkit.lessons``; here is what that is made of.
 """
 
 from labkit.exercises.claim import ClaimFailed, claim

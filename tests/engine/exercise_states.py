@@ -59,7 +59,7 @@ def scenarios() -> Iterator[Scenario]:
     """Every scenario of the file."""
     table = tomllib.loads((STATES / "scenarios.toml").read_text())
     for module, exercises in table.items():
-        lesson = importlib.import_module(f"labkit.exercises.{module}")
+        lesson = importlib.import_module(f"labkit.lessons.{module}")
         for name, entry in exercises.items():
             exercise = getattr(lesson, name)
             for state in entry["states"]:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from labkit.exercises import by_hand as lesson
 from labkit.host import Host
+from labkit.lessons import by_hand as lesson
 
 ALONE = "docker run -d --name alone --network none nginx\n"
 UNDO = """

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.exercises import host_mode
+from labkit.lessons import host_mode
 
 WAIT = "curl -s --retry 20 --retry-all-errors --retry-delay 1 -o /dev/null 127.0.0.1"
 WEB = f"docker run -d --name web --network host nginx && {WAIT}"

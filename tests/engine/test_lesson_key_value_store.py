@@ -3,7 +3,7 @@
 import pytest
 
 from labkit import Lab
-from labkit.exercises import key_value_store as lesson
+from labkit.lessons import key_value_store as lesson
 from tests.engine.lesson_cells import run
 
 NOTEBOOK = "11-overlay-before-swarm"

@@ -8,7 +8,7 @@ import nbformat
 import pytest
 
 from labkit import Lab
-from labkit.exercises import macvlan as lesson
+from labkit.lessons import macvlan as lesson
 from tests.conftest import ROOT
 
 LAN = (

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.exercises import names as lesson
+from labkit.lessons import names as lesson
 
 GIVEN = """
 docker network create shop

@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.exercises import outside
+from labkit.lessons import outside
 
 CLEAN = "docker ps -aq | xargs -r docker rm -f; docker network prune -f; conntrack -F"
 PLAIN = "--subnet 172.30.0.0/24 -o com.docker.network.bridge.enable_ip_masquerade=false plain"

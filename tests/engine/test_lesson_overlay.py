@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from labkit import Lab
-from labkit.exercises import overlay as lesson
+from labkit.lessons import overlay as lesson
 
 WEB = "docker service create -d --no-resolve-image --name web --endpoint-mode dnsrr --replicas 2"
 SHORE = "docker service create -d --no-resolve-image --name shore"

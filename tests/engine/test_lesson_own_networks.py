@@ -2,7 +2,7 @@
 
 import pytest
 
-from labkit.exercises import own_networks as lesson
+from labkit.lessons import own_networks as lesson
 
 BACKROOM = "docker network create --internal backroom; docker network create street;"
 TILL = "docker run -d --name till --network backroom nginx;"

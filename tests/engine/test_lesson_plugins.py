@@ -3,7 +3,7 @@
 import pytest
 
 from labkit import Lab
-from labkit.exercises import plugins as lesson
+from labkit.lessons import plugins as lesson
 from tests.engine.lesson_cells import run
 
 NOTEBOOK = "12-network-plugins"

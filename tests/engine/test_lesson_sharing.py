@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labkit.exercises import sharing as lesson
+from labkit.lessons import sharing as lesson
 
 SLEEP = "sleep infinity"
 JOINED = f"""

@@ -64,8 +64,8 @@ def test_a_lesson_has_all_its_parts(path):
 @each_notebook
 def test_every_prediction_is_graded_and_every_exercise_checked(path):
     sources = "\n".join(c.source for c in code_cells(path))
-    lesson = re.search(r"from labkit.exercises import (\w+) as lesson", sources)[1]
-    module = __import__(f"labkit.exercises.{lesson}", fromlist=["progress"])
+    lesson = re.search(r"from labkit.lessons import (\w+) as lesson", sources)[1]
+    module = __import__(f"labkit.lessons.{lesson}", fromlist=["progress"])
     names = {id(v): k for k, v in vars(module).items()}
     for item in module.progress.items:
         name = names[id(item)]

@@ -14,11 +14,9 @@ from labkit.exercises import (
     Verdict,
     claim,
     correct,
-    default_bridge,
     not_yet,
-    ports,
-    start_here,
 )
+from labkit.lessons import default_bridge, ports, start_here
 from labkit.model.snapshot import Namespace, Snapshot
 
 EMPTY = State(

@@ -1,0 +1,1 @@
+"""The predictions and exercises of each notebook, which imports its own as ``lesson``."""

@@ -1,4 +1,4 @@
-"""Measure the lab beside the raw tools: ``.venv/bin/python -m tests.bench [start|run|image|test]``.
+"""Measure the lab beside the raw tools: ``.venv/bin/python -m tests.bench``, or some of it by name.
 
 Each figure is a median, taken in turn with its peer in one run, with the ratio pair by pair.
 """
@@ -76,6 +76,19 @@ def run(runs: int) -> Iterator[Figure]:
         )
 
 
+def memory(_: int) -> Iterator[str]:
+    """What one more lab host takes, by the machine's own cgroup: no container runs yet."""
+    used = {}
+    for hosts in (1, 3):
+        with Lab(hosts=hosts) as lab:
+            group = f"labkit.{lab._channel.run.name}"
+            places = (f"memory/{group}/memory.usage_in_bytes", f"{group}/memory.current")
+            files = [Path("/sys/fs/cgroup", place) for place in places]
+            used[hosts] = int(next(f for f in files if f.exists()).read_text())
+    more = (used[3] - used[1]) // 2
+    yield f"a lab with one host takes {used[1] >> 20} MiB, each more {more >> 20} MiB"
+
+
 def build(_: int) -> Iterator[str]:
     """The machine image, built into an empty cache: time and size."""
     with tempfile.TemporaryDirectory(dir=image.cache()) as folder:
@@ -97,7 +110,7 @@ def suite(_: int) -> Iterator[str]:
     yield f"./lab test, caches warm: {seconds:.0f} s"
 
 
-BENCHES = {"start": start, "run": run, "image": build, "test": suite}
+BENCHES = {"start": start, "run": run, "memory": memory, "image": build, "test": suite}
 
 
 def main() -> None:

@@ -4,12 +4,13 @@ The public names, each with one line:
 
 - ``Lab``: a small network of Docker hosts; start it, use it, stop it.
 - ``Snapshot``: everything about a lab host's networking at one moment; JSON in and out.
+- ``diff``: what came, went and changed between two snapshots of a host.
 - ``topology``: the map of a snapshot: namespaces, interfaces, wires, addresses.
 - ``nat_table``: the NAT rules of a snapshot, in the order in which a packet meets them.
 - ``Explorer``: both pictures of a running lab, in a widget.
 - ``LabError``: the root of every error that labkit raises on purpose.
 
-In a notebook, ``import labkit`` also brings the cell magic ``%%host host1``.
+In a notebook, ``import labkit`` also brings the cell magics ``%%host host1`` and ``%%watch host1``.
 """
 
 import importlib
@@ -20,6 +21,7 @@ _HOMES = {
     "Lab": "labkit.lab",
     "LabError": "labkit.errors",
     "Snapshot": "labkit.model.snapshot",
+    "diff": "labkit.model.diff",
     "nat_table": "labkit.plot",
     "topology": "labkit.plot",
 }

@@ -16,7 +16,8 @@ import requests
 from docker.utils.ports import build_port_bindings
 
 from labkit.channel import Channel
-from labkit.errors import CommandError, EngineError, UsageError
+from labkit.errors import CommandError, EngineError, LabError, UsageError
+from labkit.model.diff import Diff, diff
 from labkit.model.facts import snapshot_of
 from labkit.model.snapshot import Snapshot
 
@@ -181,6 +182,18 @@ class Host(Node):
         """Everything about this host's networking now; works without the engine too."""
         return snapshot_of(self._channel.call("observe", node=self.name))
 
+    def watch(self) -> Watch:
+        """Tell what a block of Python does to this host's networking.
+
+        Example:
+            >>> with lab.host1.watch() as change:  # doctest: +SKIP
+            ...     lab.host1.run("nginx", name="web", publish="8080:80")
+            >>> change  # doctest: +SKIP
+            + container web, image nginx, in network bridge
+            …
+        """
+        return Watch(self)
+
     def close(self) -> None:
         """Close the connections to the engine."""
         if self._client:
@@ -204,6 +217,41 @@ class Host(Node):
         body = json.dumps({"message": self._down(reason)}).encode()
         head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\n"
         return f"{head}Connection: close\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+class Watch:
+    """A host's networking before and after a block; it shows itself as what is different.
+
+    Attributes:
+        before: the snapshot from the block's start; None before that.
+        after: the snapshot from the block's end; None before that.
+        diff: what is different; None before the block's end.
+    """
+
+    def __init__(self, host: Host) -> None:
+        self.host = host
+        self.before: Snapshot | None = None
+        self.after: Snapshot | None = None
+        self.diff: Diff | None = None
+
+    def __enter__(self) -> Watch:
+        self.after = self.diff = None
+        self.before = self.host.snapshot()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # A block that failed has its own error to tell, not that the lab is gone too.
+        with contextlib.suppress(*([LabError] if kind else [])):
+            self.after = self.host.snapshot()
+            self.diff = diff(self.before, self.after)
+
+    def __repr__(self) -> str:
+        if self.diff is None:
+            return f"<watch of {self.host.name}: no two snapshots yet>"
+        return repr(self.diff)
+
+    def _repr_html_(self) -> str | None:
+        return None if self.diff is None else self.diff._repr_html_()
 
 
 class ContainerHandle:

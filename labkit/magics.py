@@ -1,4 +1,7 @@
-"""The cell magic ``%%host``: the cell's body is a shell script for a node of the running lab."""
+"""The cell magics: the cell's body is a shell script for a node of the running lab.
+
+``%%host`` runs it; ``%%watch`` also shows what it did to the lab host's networking.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,29 @@ from types import TracebackType
 
 from IPython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
+from IPython.display import display
 
 from labkit import lab as labs
 from labkit.errors import UsageError
 
-USAGE = "write %%host NODE, such as %%host host1; with -n a failing command stops nothing"
+USAGE = "write %%{0} {1}, such as %%{0} host1; with -n a failing command stops nothing"
+HOST, WATCH = USAGE.format("host", "NODE"), USAGE.format("watch", "HOST")
 
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
-        raise UsageError(f"{message}: {USAGE}")
+        raise UsageError(f"{message}: {self.usage}")
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="%%host", add_help=False)
+def _wanted(line: str, usage: str) -> argparse.Namespace:
+    """What the first line of a cell asks for."""
+    parser = _Parser(usage=usage, add_help=False)
     parser.add_argument("node")
     parser.add_argument("-n", "--no-check", action="store_true")
-    return parser
+    try:
+        return parser.parse_args(shlex.split(line, comments=True))
+    except ValueError as error:
+        raise UsageError(f"{error}: {usage}") from error
 
 
 def host(line: str, cell: str = "") -> None:
@@ -38,12 +47,36 @@ def host(line: str, cell: str = "") -> None:
         UsageError: no node of that name, or the first line makes no sense.
         CommandError: the script ended with a status that is not 0.
     """
-    try:
-        words = shlex.split(line, comments=True)
-    except ValueError as error:
-        raise UsageError(f"{error}: {USAGE}") from error
-    wanted = _parser().parse_args(words)
+    wanted = _wanted(line, HOST)
     labs.current().node(wanted.node).sh(cell, check=not wanted.no_check)
+
+
+def watch(line: str, cell: str = "") -> None:
+    """Run the cell's body as ``%%host`` does, then show what it did to that host's networking.
+
+    It is shown after a script that failed, too.
+
+    Args:
+        line: a lab host's name; ``-n`` or ``--no-check`` lets the commands fail.
+        cell: shell text for bash. It prints as a terminal would.
+
+    Raises:
+        UsageError: no lab host of that name, or the first line makes no sense.
+        CommandError: the script ended with a status that is not 0.
+    """
+    wanted = _wanted(line, WATCH)
+    lab = labs.current()
+    node = lab.node(wanted.node)
+    if node not in lab.hosts:
+        names = ", ".join(h.name for h in lab.hosts)
+        raise UsageError(f"{node.name} is no lab host, so it cannot be watched; there are {names}")
+    change = node.watch()
+    try:
+        with change:
+            node.sh(cell, check=not wanted.no_check)
+    finally:
+        if change.diff is not None:
+            display(change.diff)
 
 
 RUN_ABOVE = "Run > Run All Above Selected Cell"
@@ -92,12 +125,13 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     The kernel that ``./lab`` starts has loaded it (labkit/jupyter), so that a cell that is run too
     early in a new kernel is answered with a sentence.
     """
-    shell.register_magic_function(host, magic_kind="cell", magic_name="host")
+    for magic in (host, watch):
+        shell.register_magic_function(magic, magic_kind="cell", magic_name=magic.__name__)
     shell.set_custom_exc((NameError, AttributeError), too_early)
 
 
 def register() -> None:
-    """Make the magic known to the running IPython, if there is one."""
+    """Make the magics known to the running IPython, if there is one."""
     shell = get_ipython()
     if shell is not None:
         load_ipython_extension(shell)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_interface
 from itertools import pairwise
 
+from labkit.model.diff import Diff
 from labkit.model.snapshot import Container, Interface, Namespace, Snapshot
 from labkit.plot import style
 from labkit.plot.style import WIDTH, Picture, network_look, text_width
@@ -90,11 +91,12 @@ class _Box:
         return ROW + LINE * (len(_small(interface, self.note(interface))) - 1) + 2
 
 
-def topology(snapshot: Snapshot) -> Picture:
+def topology(snapshot: Snapshot, change: Diff | None = None) -> Picture:
     """The map of a lab host's network.
 
     Args:
         snapshot: of the host; live from ``host.snapshot()`` or loaded from a file.
+        change: what led to this snapshot; namespaces and interfaces that came are marked.
 
     Returns:
         A matplotlib Figure that shows itself as a cell's last value.
@@ -104,14 +106,15 @@ def topology(snapshot: Snapshot) -> Picture:
         >>> topology(Snapshot.load("tests/unit/snapshots/three.json"))
         <map of host1: 3 containers, 1 bridge>
     """
-    return _Map(snapshot).draw()
+    return _Map(snapshot, change).draw()
 
 
 class _Map:
     """The drawing on its way from top to bottom; ``y`` is how far it has come."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, change: Diff | None) -> None:
         self.snapshot, self.host = snapshot, snapshot.root
+        self.new = _new(snapshot, change)
         bridges = [i for i in self.host.interfaces if i.kind == "bridge"]
         self.picture = Picture(
             f"map of {snapshot.host}: {_count(len(snapshot.containers), 'container')}, "
@@ -185,9 +188,13 @@ class _Map:
             x, y + 15, "the lab host's own network namespace", style.PLAIN, color=style.SOFT
         )
         drawn = [*self.bars, *self.uplinks, *(w.host_end for w in self.wires)]
-        chips = [(_chip(i), i) for i in self.host.interfaces if i not in drawn]
+        chips = [
+            (_chip(i) + ", new" * (id(i) in self.new), i)
+            for i in self.host.interfaces
+            if i not in drawn
+        ]
         chips += [
-            (f"{c.name}: runs right here (--network host)", None)
+            (f"{c.name}: runs right here (--network host)" + ", new" * (id(c) in self.new), None)
             for c in self.snapshot.containers if c.namespace == self.host.id
         ]  # fmt: skip
         right = UPLINK - PAD if self.uplinks else WIDTH - EDGE - PAD
@@ -280,8 +287,11 @@ class _Map:
         """A namespace with its interfaces, and its published ports."""
         picture, room = self.picture, self.box_width - 18
         box.y = self.y
-        picture.box(box.x, box.y, self.box_width, box.height, face=style.BOX, edge=style.SOFT)
-        picture.text(box.x + 9, box.y + 11, box.title, style.NAME, room, bold=True)
+        new = id(box.namespace) in self.new
+        edge, line = (style.INK, 2.4) if new else (style.SOFT, 1)
+        picture.box(box.x, box.y, self.box_width, box.height, face=style.BOX, edge=edge, line=line)
+        tag = self.tag(box.x + 9, box.y + 11) if new else 0
+        picture.text(box.x + 9 + tag, box.y + 11, box.title, style.NAME, room - tag, bold=True)
         picture.text(box.x + 9, box.y + 22, box.subtitle, style.SMALL, room, color=style.SOFT)
         for interface in box.namespace.interfaces:
             y, wire = box.port_y(interface), box.wire(interface)
@@ -307,11 +317,40 @@ class _Map:
 
     def label(self, x: float, y: float, interface: Interface, room: float, note: str = "") -> None:
         """Name and address; below, small, MAC address and index, further addresses, a note."""
-        width = self.picture.text(x, y, interface.name, style.NAME, room, bold=True)
+        width = self.tag(x, y) if id(interface) in self.new else 0
+        width += self.picture.text(
+            x + width, y, interface.name, style.NAME, room - width, bold=True
+        )
         for address in _addresses(interface)[:1]:
             self.picture.text(x + width + 5, y, address, style.PLAIN, room - width - 5)
         for number, text in enumerate(_small(interface, note), 1):
             self.picture.text(x, y + 0.5 + number * LINE, text, style.SMALL, room, color=style.SOFT)
+
+    def tag(self, x: float, y: float) -> float:
+        """Write "new" on a dark ground; the room that it takes."""
+        width = text_width("new", style.SMALL, bold=True) + 8
+        self.picture.box(x, y - 5.5, width, 11, face=style.FLAG, edge=style.FLAG)
+        self.picture.text(x + 4, y, "new", style.SMALL, bold=True, color=style.PAPER)
+        return width + 4
+
+
+def _new(snapshot: Snapshot, change: Diff | None) -> set[int]:
+    """What came, by id(): containers, namespaces, and interfaces in the older namespaces."""
+    came = {(c.kind, c.place, c.name) for c in change.came} if change else set()
+    found = set()
+    for namespace in snapshot.namespaces:
+        inside = [c for c in snapshot.containers if c.namespace == namespace.id]
+        new = [c for c in inside if ("container", snapshot.host, c.name) in came]
+        found |= {id(c) for c in new}
+        if namespace.kind != "host" and inside and new == inside:
+            found.add(id(namespace))
+            continue
+        places = {snapshot.host} if namespace.kind == "host" else {c.name for c in inside}
+        places |= {f"sandbox {namespace.name}"}
+        found |= {
+            id(i) for i in namespace.interfaces for p in places if ("interface", p, i.name) in came
+        }
+    return found
 
 
 def _boxes(snapshot: Snapshot) -> list[_Box]:

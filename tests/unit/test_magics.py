@@ -136,3 +136,51 @@ def test_an_unknown_name_in_a_module_keeps_its_traceback(shell, capsys, tmp_path
     said = capsys.readouterr()
     assert "slip.py" in said.out + said.err
     assert "Run All Above" not in said.out + said.err
+
+
+class Watched(Node):
+    """A lab host whose network is said to have changed once its block ends."""
+
+    class Change:
+        diff = None
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self.diff = "+ interface cable0"
+
+    def watch(self):
+        return self.Change()
+
+
+@pytest.fixture
+def watched(lab):
+    lab.nodes["host1"] = Watched()
+    lab.hosts = (lab.nodes["host1"],)
+    lab.nodes["host1"].name, lab.nodes["outside"].name = "host1", "outside"
+    return lab.nodes["host1"]
+
+
+@pytest.mark.parametrize(("body", "fails"), [("true\n", False), ("false\n", True)])
+def test_a_watched_cell_runs_and_shows_what_changed(shell, watched, capsys, body, fails):
+    result = run(shell, f"%%watch host1\n{body}")
+    assert watched.calls == [(body, True)]
+    assert isinstance(result.error_in_exec, CommandError) == fails
+    assert capsys.readouterr().out.startswith("'+ interface cable0'\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("", "write %%watch HOST"),
+        ("host1 --quiet", "write %%watch HOST"),
+        ("host7", "there is no 'host7' in this lab"),
+        ("outside", "outside is no lab host, so it cannot be watched; there are host1"),
+    ],
+)
+def test_only_a_lab_host_can_be_watched(shell, watched, lab, line, says):
+    result = run(shell, f"%%watch {line}\ntrue\n")
+    assert isinstance(result.error_in_exec, UsageError)
+    assert says in str(result.error_in_exec)
+    assert not watched.calls

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 from matplotlib.transforms import Bbox
 
+from labkit import diff
 from labkit.errors import SnapshotError
 from labkit.model.snapshot import Address, Container, Interface, Namespace, Port, Snapshot
 from labkit.plot import nat_table, topology
@@ -210,3 +211,65 @@ def test_it_shows_itself_once_with_a_stable_text():
 @scenes
 def test_the_same_snapshot_gives_the_same_picture(snapshot):
     assert topology(snapshot).png() == topology(Snapshot.from_json(snapshot.to_json())).png()
+
+
+def tags(figure):
+    """The names that stand right behind a tag "new"."""
+    found = labels(figure)
+    new = [box for text, box in found if text == "new"]
+    return sorted(
+        next(text for text, _ in sorted(
+            (f for f in found if f[1].x0 > box.x1 and abs(f[1].y0 - box.y0) < 8),
+            key=lambda f: f[1].x0,
+        ))
+        for box in new
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "marked"),
+    [
+        ("empty", "one", ["vethe939cc2", "web"]),
+        ("one", "bridges", ["br-ff675b7a9e9e", "cache", "database", "veth1f0cbf2", "veth521003e",
+                            "veth921244e", "vethfe524e3", "web"]),
+        ("empty", "modes", ["alone", "neighbour", "veth3070235", "web, sidecar"]),
+        ("three", "three", []),
+    ],
+)  # fmt: skip
+def test_what_came_is_marked(before, after, marked):
+    figure = topology(SCENES[after], diff(SCENES[before], SCENES[after]))
+    assert tags(figure) == marked
+    bold = [p for p in figure.axes_.patches if p.get_linewidth() > 2]
+    assert len(bold) == len([name for name in marked if not name.startswith(("veth", "br-"))])
+    assert overlaps(figure) == []
+    assert struck_through(figure) == []
+    assert cut_off(figure) == []
+
+
+def test_twenty_that_came_are_marked_with_every_name_in_full():
+    figure = topology(SCENES["twenty"], diff(SCENES["empty"], SCENES["twenty"]))
+    assert len(tags(figure)) == 40
+    assert not any("…" in text for text in texts(figure))
+    assert overlaps(figure) == []
+
+
+def test_a_new_container_in_a_namespace_that_was_there():
+    after = SCENES["modes"]
+    native = "native: runs right here (--network host), new"
+    for name, words in (("sidecar", []), ("native", [native])):
+        before = msgspec.structs.replace(
+            after, containers=tuple(c for c in after.containers if c.name != name)
+        )
+        figure = topology(after, diff(before, after))
+        assert tags(figure) == []
+        assert [t for t in texts(figure) if t.endswith(", new")] == words
+
+
+def test_an_interface_more_in_a_container_that_was_there():
+    after = SCENES["bridges"]
+    web = next(n for n in after.namespaces if n.name == "web")
+    less = msgspec.structs.replace(web, interfaces=web.interfaces[:-1])
+    before = msgspec.structs.replace(
+        after, namespaces=tuple(less if n is web else n for n in after.namespaces)
+    )
+    assert tags(topology(after, diff(before, after))) == ["eth1"]

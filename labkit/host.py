@@ -60,6 +60,9 @@ class Node:
     def sh(self, command: str, check: bool = True, timeout: float | None = None) -> Output:
         """Run a shell command as if logged in here as root; it prints as a terminal would.
 
+        Standard output is a terminal, standard error a pipe, so that an error can carry what it
+        said; of what is written to both in one breath the order can be lost: ``2>&1`` keeps it.
+
         Args:
             command: text for bash.
             check: raise CommandError when the exit status is not 0.

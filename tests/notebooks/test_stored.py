@@ -1,5 +1,6 @@
 """The stored notebooks: complete, with outputs that nbval can compare, and it does compare them."""
 
+import itertools
 import re
 import subprocess
 import sys
@@ -22,9 +23,7 @@ def text(path: Path) -> str:
 
 
 def test_the_notebooks_are_there():
-    names = [p.stem for p in NOTEBOOKS]
-    expected = ["00-start-here", "01-the-default-bridge", "05-publishing-ports"]
-    assert [n for n in names if n in expected] == expected
+    assert [p.stem[:2] for p in NOTEBOOKS] == [f"{number:02}" for number in range(13)]
 
 
 @each_notebook
@@ -124,3 +123,10 @@ def test_a_changed_output_turns_nbval_red(tmp_path):
     result = nbval(copy)
     red = [int(n) for n in re.findall(r"^FAILED .*::Cell (\d+)", result.stdout, re.M)]
     assert red == sorted(changed), result.stdout
+
+
+def test_the_notebooks_lead_from_one_to_the_next():
+    last = {path: nbformat.read(path, 4).cells[-1].source for path in NOTEBOOKS}
+    for before, after in itertools.pairwise(NOTEBOOKS):
+        assert f"]({after.name})" in last[before]
+        assert f"]({before.name})" in last[after]

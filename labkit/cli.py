@@ -26,7 +26,9 @@ from labkit.machine import MACHINES
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
-KERNELS = Path(__file__).parent / "jupyter"  # the Python kernel, with labkit's magics loaded
+# Jupyter's folder of ours: the Python kernel with labkit's magics loaded, and a JupyterLab that
+# asks the internet for nothing, neither news nor a newer version.
+JUPYTER = Path(__file__).parent / "jupyter"
 # A kernel on loopback TCP can be listened to by every user of this computer, one on sockets in the
 # user's own folder cannot. A socket's path is at most 107 bytes (unix(7)), 48 of them the kernel's.
 SOCKET_ROOM = 107 - 48
@@ -38,8 +40,9 @@ With no command, or with JupyterLab's own options, it opens JupyterLab on the no
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command that was typed; its exit status."""
     typed = list(sys.argv[1:] if arguments is None else arguments)
-    paths = (str(KERNELS), os.environ.get("JUPYTER_PATH"))
-    os.environ["JUPYTER_PATH"] = os.pathsep.join(filter(None, paths))
+    for variable in ("JUPYTER_PATH", "JUPYTER_CONFIG_PATH"):
+        paths = (str(JUPYTER), os.environ.get(variable))
+        os.environ[variable] = os.pathsep.join(filter(None, paths))
     try:
         return _command(typed)
     except LabError as error:
@@ -96,12 +99,7 @@ def open_lab(options: list[str]) -> int:
         raise UsageError(
             f"there are no notebooks in {NOTEBOOKS}; run ./lab in a clone of the project"
         )
-    ours = [
-        f"--ServerApp.root_dir={NOTEBOOKS}",
-        # Nothing is asked of the internet: no news, no look for a newer version.
-        "--LabApp.news_url=None",
-        "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
-    ]
+    ours = [f"--ServerApp.root_dir={NOTEBOOKS}"]
     port = option(options, "port")
     if port is not None:
         check_port(option(options, "ip") or "127.0.0.1", port)

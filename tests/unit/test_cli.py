@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -188,3 +189,14 @@ def test_where_no_machine_can_boot_no_image_is_built_for_the_tests(monkeypatch):
     monkeypatch.setattr(cli, "_prepare", lambda *_: pytest.fail("built an image"))
     monkeypatch.setattr(cli, "_tool", lambda _: 0)
     assert cli.main(["test"]) == 0
+
+
+def test_jupyter_finds_our_kernel_and_our_settings_before_its_own(monkeypatch, capsys):
+    monkeypatch.setenv("JUPYTER_PATH", "/mine")
+    monkeypatch.setenv("JUPYTER_CONFIG_PATH", "")
+    cli.main(["help"])
+    data, mine = os.environ["JUPYTER_PATH"].split(os.pathsep)
+    assert mine == "/mine"
+    assert (Path(data) / "kernels/python3/kernel.json").exists()
+    settings = Path(os.environ["JUPYTER_CONFIG_PATH"], "labconfig/default_setting_overrides.json")
+    assert settings.exists()

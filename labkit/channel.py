@@ -23,7 +23,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 
 import labkit.agent
-from labkit.agent.wire import CallFailed, Wire, WireError, copy, streams
+from labkit.agent.wire import CallFailed, Wire, WireError, copy, deliver, streams
 from labkit.errors import LabStopped, MachineError
 
 Sink = Callable[[int, bytes], None]
@@ -184,9 +184,7 @@ class Channel:
             try:
                 call = await self._wire.call("connect", node=node, path=path)
                 there = asyncio.ensure_future(copy(call, reader, 0))
-                while (item := await call.read()) is not None and item[1]:
-                    writer.write(item[1])
-                    await writer.drain()
+                await deliver(call, writer)
                 await call.result
             except CallFailed as error:
                 writer.write(refusal(str(error)))

@@ -71,9 +71,10 @@ class Lab:
         try:
             hosts, stations = self._wanted
             facts = self._channel.call("build", hosts=hosts, stations=stations)
-            kinds = {"host": Host}
             self._nodes = {
-                f["name"]: kinds.get(f["kind"], Node)(self._channel, f["name"], f["address"])
+                f["name"]: (Host if f["kind"] == "host" else Node)(
+                    self._channel, f["name"], f["address"]
+                )
                 for f in facts
             }
         except BaseException:

@@ -12,7 +12,7 @@ import traceback
 from labkit.agent import engine, network
 from labkit.agent.observe import observe
 from labkit.agent.process import Children, execute
-from labkit.agent.wire import Call, Wire, copy, streams
+from labkit.agent.wire import Call, Wire, copy, deliver, streams
 
 
 class Agent:
@@ -52,9 +52,7 @@ class Agent:
 
 async def _feed(call: Call, writer: asyncio.StreamWriter) -> None:
     """Write what the call brings; its end closes this direction alone."""
-    while (item := await call.read()) is not None and item[1]:
-        writer.write(item[1])
-        await writer.drain()
+    await deliver(call, writer)
     writer.write_eof()
 
 

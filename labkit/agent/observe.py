@@ -12,8 +12,8 @@ import contextlib
 import ctypes
 import os
 import re
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +24,6 @@ from labkit.agent.process import Children
 CLONE_NEWNET = 0x40000000
 AF_INET, AF_INET6, RT_TABLE_MAIN = 2, 10, 254
 IFF_UP = 1
-NTF_SELF, NTF_MASTER = 2, 4
 NUD_NOARP, NUD_PERMANENT = 0x40, 0x80  # ip-neighbour(8) does not list the former either
 SEEN_REPLY, ASSURED, SRC_NAT, DST_NAT = 2, 4, 16, 32  # nf_conntrack_common.h
 NEIGHBOUR_STATES = {
@@ -52,7 +51,10 @@ async def observe(children: Children, node: Node) -> dict:
     known = await asyncio.to_thread(engine.facts, node.root)
     with contextlib.ExitStack() as open_files:
         places = _places(node, known, open_files)
-        namespaces = await asyncio.to_thread(_read_all, places)
+        # A thread that joins other namespaces is good for nothing else afterwards: one of its own.
+        with ThreadPoolExecutor(max_workers=1) as own:
+            loop = asyncio.get_running_loop()
+            namespaces = await loop.run_in_executor(own, _join_and_read, places)
         limit = asyncio.Semaphore(TOOLS_AT_ONCE)
         texts = await asyncio.gather(*(_tools(children, limit, node, place) for place in places))
     for namespace, (rules, sockets) in zip(namespaces, texts, strict=True):
@@ -130,27 +132,8 @@ def _sockets(text: str) -> list[dict]:
     return found
 
 
-def _read_all(places: list[Place]) -> list[dict]:
-    """Read every place through netlink, in a thread that joins one namespace after the other."""
-    # A namespace is joined by its open file: setns(2). A thread of its own, so that the rest of
-    # process 1 stays where it is.
-    result: list = []
-
-    def work() -> None:
-        try:
-            result.append(_join_and_read(places))
-        except BaseException as error:
-            result.append(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    if isinstance(result[0], BaseException):
-        raise result[0]
-    return result[0]
-
-
 def _join_and_read(places: list[Place]) -> list[dict]:
+    """Read every place through netlink, joining one after the other by its file: setns(2)."""
     libc = ctypes.CDLL(None, use_errno=True)
     files = {place.inode: place.file for place in places}
     read = []

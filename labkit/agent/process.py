@@ -129,14 +129,14 @@ async def execute(children: Children, call: Call, pid: int, script: str, raw: bo
 
     Standard input and output are a terminal, as when logged in, so that ``docker run -it`` works
     and programs write line by line; it is nobody's controlling terminal, so that processes left
-    in the background outlive the script. ``raw`` makes them pipes: bytes, and input from the call.
+    in the background outlive the script. ``raw`` gives the bytes of a pipe instead, and no input.
     A call given up interrupts the script as Ctrl-C does, and kills it two seconds later.
     """
     output, stdout = os.pipe() if raw else _terminal()
     errors, stderr = os.pipe()
     process, status = children.spawn(
         [*inside(pid), "bash", "-c", script],
-        stdin=subprocess.PIPE if raw else stdout,
+        stdin=subprocess.DEVNULL if raw else stdout,
         stdout=stdout,
         stderr=stderr,
     )
@@ -146,7 +146,6 @@ async def execute(children: Children, call: Call, pid: int, script: str, raw: bo
     for file in files.values():
         os.set_blocking(file, False)
     drains = [asyncio.ensure_future(_drain(call, file, n, status)) for n, file in files.items()]
-    tasks = [*drains, asyncio.ensure_future(_feed(call, process))] if raw else drains
     try:
         code = await asyncio.shield(status)
         await asyncio.wait(drains)
@@ -155,17 +154,10 @@ async def execute(children: Children, call: Call, pid: int, script: str, raw: bo
         await interrupt(process.pid, status)
         raise
     finally:
-        for task in tasks:
-            task.cancel()
+        for drain in drains:
+            drain.cancel()
         for file in files.values():
             _discard(file)
-
-
-async def _feed(call: Call, process: subprocess.Popen) -> None:
-    """Pass the call's input to the process."""
-    while (item := await call.read()) is not None and item[1]:
-        await asyncio.to_thread(os.write, process.stdin.fileno(), item[1])
-    process.stdin.close()
 
 
 def _discard(file: int) -> None:

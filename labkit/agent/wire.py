@@ -206,3 +206,10 @@ async def copy(call: Call, source: asyncio.StreamReader, stream: int) -> None:
     while data := await source.read(CHUNK):
         await call.write(data, stream)
     await call.end(stream)
+
+
+async def deliver(call: Call, target: asyncio.StreamWriter) -> None:
+    """Write what arrives on the call's one stream, until that ends."""
+    while (item := await call.read()) is not None and item[1]:
+        target.write(item[1])
+        await target.drain()

@@ -1,5 +1,7 @@
 """Notebook 11's exercise on a live lab: the solution passes, a wrong state is named."""
 
+import time
+
 import pytest
 
 from labkit import Lab
@@ -54,31 +56,26 @@ STATES = {  # what is done, on which host, and what the check says then
     ),
     "right": ([("host2", lesson.twin.script)], "correct", "west at 10.22.0.50/24 on 192.168.56.12"),
 }
-NO_CONTAINERS = "docker ps -aq | xargs -r docker rm -f"
-NO_TWIN = "if docker network inspect twin > /dev/null 2>&1; then docker network rm twin; fi"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def lab():
+    """A lab for each state: a store keeps what an engine did not get to take out of it."""
     with Lab(hosts=2, stations=1, engine="20.10") as running:
         run(running, NOTEBOOK, "store-run", "engines-host1", "engines-host2", "network-run")
         yield running
 
 
-@pytest.fixture
-def clean(lab):
-    yield lab
-    for script in (NO_CONTAINERS, NO_TWIN):
-        for host in lab.hosts:
-            host.read(script)
-
-
 @pytest.mark.parametrize("name", STATES)
-def test_a_check_answers_with_what_is_there(clean, name):
+def test_a_check_answers_with_what_is_there(lab, name):
     steps, kind, says = STATES[name]
     for host, script in steps:
-        clean.node(host).read(script)
+        lab.node(host).read(script)
     verdict = lesson.twin.check()
+    # On a busy computer the engines' gossip about a new endpoint takes longer than one check waits.
+    end = time.monotonic() + 60
+    while "got no answer from west" in verdict.message and time.monotonic() < end:
+        verdict = lesson.twin.check()
     assert (verdict.kind, says in verdict.message) == (kind, True), verdict
 
 

@@ -24,14 +24,16 @@ async def ready(name: str, root: Path) -> None:
 
 
 def _knock(root: Path) -> None:
-    """Connect as soon as the socket is there. The engine accepts at once and answers when ready."""
-    path = root / SOCKET
+    """Connect as soon as somebody listens. The engine accepts at once and answers when ready."""
     pid = (root / "run/docker-engine.pid").read_text().strip()
-    while not path.exists():
-        if not (root / "proc" / pid).exists():
-            raise OSError("it ended")
-        time.sleep(0.002)
-    get(root, "/_ping")
+    while True:
+        try:
+            get(root, "/_ping")
+            return
+        except (FileNotFoundError, ConnectionRefusedError):  # no socket yet, or not listening yet
+            if not (root / "proc" / pid).exists():
+                raise OSError("it ended") from None
+            time.sleep(0.002)
 
 
 class _Connection(http.client.HTTPConnection):

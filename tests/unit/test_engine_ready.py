@@ -39,6 +39,7 @@ def root(tmp_path):
 def test_a_socket_that_nobody_listens_on_yet_is_waited_for(root):
     """Between bind(2) and listen(2) a connection is refused."""
     server = socketserver.UnixStreamServer(str(root / "run/docker.sock"), Answer, False)
+    server.timeout = 5
     server.server_bind()
     with pytest.raises(ConnectionRefusedError), socket.socket(socket.AF_UNIX) as probe:
         probe.connect(server.server_address)

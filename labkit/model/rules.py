@@ -244,7 +244,8 @@ def _condition(matches: tuple[Option, ...]) -> str:
             value = m.value.removesuffix("/32")
             if m.name in ("ctstate", "state"):
                 value = value.lower().replace(",", " or ")
-            words = _CONDITIONS.get(m.name, f"{m.name} {{}}").format(value).strip()
+            known = _CONDITIONS.get(m.name)
+            words = known.format(value) if known else f"{m.name} {value}".strip()
         parts.append(f"not {words}" if m.negated else words)
     if len(parts) > 1 and " port " in parts[1]:
         parts[:2] = [" ".join(parts[:2])]

@@ -18,6 +18,7 @@ from pathlib import Path
 from labkit import Lab
 from labkit.machine import image
 from tests.bench.figures import Figure, paired, timed
+from tests.fuzz import TARGETS, attack
 
 BARE = Path(__file__).with_name("bare.sh")
 
@@ -110,7 +111,25 @@ def suite(_: int) -> Iterator[str]:
     yield f"./lab test, caches warm: {seconds:.0f} s"
 
 
-BENCHES = {"start": start, "run": run, "memory": memory, "image": build, "test": suite}
+def fuzz(_: int) -> Iterator[str]:
+    """A hundred thousand pieces of garbage, for all that reads foreign bytes."""
+    each = 100_000 // len(TARGETS)
+    for target in TARGETS:
+        count = attack(target, each)
+        yield (
+            f"fuzz {target.name}: {count.tried} inputs, {count.accepted} accepted, "
+            "the others refused by a defined error"
+        )
+
+
+BENCHES = {
+    "start": start,
+    "run": run,
+    "memory": memory,
+    "image": build,
+    "test": suite,
+    "fuzz": fuzz,
+}
 
 
 def main() -> None:

@@ -16,6 +16,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import FancyBboxPatch, Rectangle
 from PIL import Image
 
+from labkit.plot.thing import Thing
+
 WIDTH = 660  # points; a notebook's column shows it at about 900 pixels
 DPI = 150
 POINT = 96 / 72  # CSS pixels
@@ -66,12 +68,17 @@ class Picture(Figure):
     """A figure whose coordinates are points from its top left corner.
 
     It shows itself as a notebook cell's last value, once, whether or not pyplot is in use.
+
+    Attributes:
+        summary: what it shows, in a few words.
+        things: what can be picked on it.
     """
 
     def __init__(self, summary: str) -> None:
         super().__init__(dpi=DPI, facecolor=PAPER)
         FigureCanvasAgg(self)
         self.summary = summary
+        self.things: list[Thing] = []
         self.axes_ = self.add_axes((0, 0, 1, 1))
         self.axes_.set_axis_off()
         self.grow(WIDTH)
@@ -133,6 +140,14 @@ class Picture(Figure):
     def arrow(self, x: float, y: float) -> None:
         """Draw the head of an arrow that points to the right."""
         self.axes_.plot([x], [y], ">", ms=5, color=SOFT, mew=0, zorder=4)
+
+    def at(self, x: float, y: float) -> Thing | None:
+        """The thing at that point, in points from the top left; the smallest where some overlap."""
+        found = [
+            t for t in self.things
+            if 0 <= x - t.box[0] <= t.box[2] and 0 <= y - t.box[1] <= t.box[3]
+        ]  # fmt: skip
+        return min(found, key=lambda t: t.box[2] * t.box[3], default=None)
 
     def png(self) -> bytes:
         """The picture as the bytes of a PNG file."""

@@ -149,6 +149,10 @@ class Picture(Figure):
         ]  # fmt: skip
         return min(found, key=lambda t: t.box[2] * t.box[3], default=None)
 
+    def find(self, name: str, host: str | None = None) -> Thing | None:
+        """The thing of that name, on that host or any."""
+        return next((t for t in self.things if t.name == name and host in (None, t.host)), None)
+
     def png(self) -> bytes:
         """The picture as the bytes of a PNG file."""
         self.canvas.draw()

@@ -57,6 +57,18 @@ def shortened(text: str, size: float, room: float, bold: bool = False, mono: boo
     return text + "…"
 
 
+def wrapped(text: str, size: float, room: float, mono: bool = False) -> list[str]:
+    """The text in lines that fit into the room, broken at blanks."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and text_width(longer, size, mono=mono) > room:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 @lru_cache(maxsize=64)
 def _font(size: float, bold: bool, mono: bool) -> FontProperties:
     # Both come with matplotlib, so that a picture is the same on every computer.

@@ -6,7 +6,7 @@ from labkit.errors import UsageError
 from labkit.model.rules import Chain, Rule
 from labkit.model.snapshot import Namespace, Snapshot
 from labkit.plot import style
-from labkit.plot.style import WIDTH, Picture, text_width
+from labkit.plot.style import WIDTH, Picture, wrapped
 
 EDGE, INDENT, LINE = 8, 22, 10.5
 PACKETS, BYTES, RULES = 56, 108, 122  # right ends of the counters' columns, left end of the rules
@@ -117,9 +117,9 @@ class _Table:
         drawn = rule.target in self.chains and rule.target not in self.left
         words = f"{rule.condition} → {rule.effect}" + ", drawn above" * drawn
         lines = [
-            (t, style.PLAIN, True, style.INK) for t in _wrapped(rule.spec, style.PLAIN, room, True)
+            (t, style.PLAIN, True, style.INK) for t in wrapped(rule.spec, style.PLAIN, room, True)
         ]
-        lines += [(t, style.SMALL, False, style.SOFT) for t in _wrapped(words, style.SMALL, room)]
+        lines += [(t, style.SMALL, False, style.SOFT) for t in wrapped(words, style.SMALL, room)]
         height = len(lines) * LINE + 6
         counted = rule.packets > 0
         if counted:
@@ -134,18 +134,6 @@ class _Table:
             y = self.y + 3 + LINE * (number + 0.5)
             picture.text(x, y, text, size, room, mono=mono, color=color)
         self.y += height
-
-
-def _wrapped(text: str, size: float, room: float, mono: bool = False) -> list[str]:
-    """The text in lines that fit into the room, broken at blanks."""
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and text_width(longer, size, mono=mono) > room:
-            lines.append(word)
-        else:
-            lines[-1] = longer
-    return lines
 
 
 def _count(packets: int) -> str:

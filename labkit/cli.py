@@ -99,7 +99,9 @@ def open_lab(options: list[str]) -> int:
         raise UsageError(
             f"there are no notebooks in {NOTEBOOKS}; run ./lab in a clone of the project"
         )
-    ours = [f"--ServerApp.root_dir={NOTEBOOKS}"]
+    ours = []
+    if option(options, "root_dir") is None:
+        ours.append(f"--ServerApp.root_dir={NOTEBOOKS}")
     port = option(options, "port")
     if port is not None:
         check_port(option(options, "ip") or "127.0.0.1", port)

@@ -1,5 +1,6 @@
 """Widgets: the pictures of a running lab, alive."""
 
 from labkit.widgets.explorer import Explorer
+from labkit.widgets.picture import PictureView
 
-__all__ = ["Explorer"]
+__all__ = ["Explorer", "PictureView"]

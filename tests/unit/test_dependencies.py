@@ -12,7 +12,8 @@ import yaml
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
-CONDA_NAMES = {"docker": "docker-py"}  # where conda-forge's name is another one
+# where conda-forge's name is another one
+CONDA_NAMES = {"docker": "docker-py", "playwright": "playwright-python"}
 MODULES = {"PIL": "pillow", "yaml": "pyyaml"}  # where the module's name is another one
 PROGRAMS = {"pytest-xdist", "jupyterlab", "nbval", "ruff"}  # run, not imported
 CORE = {"jupyterlab", "ipywidgets", "docker", "matplotlib", "nbval"}

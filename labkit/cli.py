@@ -261,10 +261,10 @@ def _prepare(*engines: str) -> None:
     from labkit.machine import choose
     from labkit.machine.image import ensure, install_prerequisites
 
-    choose()  # says why not, before anything is downloaded
+    machine = choose()  # says why not, before anything is downloaded
     install_prerequisites()
     for engine in engines:
-        ensure(engine)
+        machine.prepare(ensure(engine))
 
 
 COMMANDS = {

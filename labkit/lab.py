@@ -8,7 +8,7 @@ from pathlib import Path
 from labkit.channel import Channel
 from labkit.errors import LabStopped, UsageError
 from labkit.host import Host, Node
-from labkit.machine import choose
+from labkit.machine import choose, named
 from labkit.machine.image import ensure
 
 MOST_HOSTS = 80  # of the LAN's 254 addresses: .11 to .90, and .101 to .180 for the stations
@@ -32,6 +32,7 @@ class Lab:
         stations: plain computers on the LAN: ``lab.station1``, …
         engine: which generation of Docker Engine, "26.1" or "20.10".
         image: the machine image to boot, where it is not the one that ``engine`` names.
+        machine: how to boot it, by name ("root"); the best that can boot here if None.
 
     Example:
         >>> with Lab(hosts=2) as lab:  # doctest: +SKIP
@@ -39,7 +40,12 @@ class Lab:
     """
 
     def __init__(
-        self, hosts: int = 1, stations: int = 0, engine: str = "26.1", image: Path | None = None
+        self,
+        hosts: int = 1,
+        stations: int = 0,
+        engine: str = "26.1",
+        image: Path | None = None,
+        machine: str | None = None,
     ) -> None:
         for name, count, least in (("hosts", hosts, 1), ("stations", stations, 0)):
             if not isinstance(count, int) or isinstance(count, bool) or count < least:
@@ -51,9 +57,12 @@ class Lab:
                 f"hosts={hosts}: this computer has room for {free // MEMORY_PER_HOST} "
                 f"({free >> 20} MiB of memory are free, a host takes {MEMORY_PER_HOST >> 20})"
             )
+        if machine is not None:
+            named(machine)
         self._wanted = (hosts, stations)
         self._engine = engine
         self._image = image
+        self._wanted_machine = machine
         self._channel: Channel | None = None
         self._nodes: dict[str, Node] = {}
         self.machine = ""
@@ -65,8 +74,8 @@ class Lab:
         """
         if self._channel and not self._channel.closed:
             raise UsageError("this lab is running already; lab.stop() ends it")
-        machine = choose()
-        image = self._image or ensure(self._engine)
+        machine = choose(self._wanted_machine)
+        image = machine.prepare(self._image or ensure(self._engine))
         self._channel = Channel(lambda run: machine.command(image, run))
         try:
             hosts, stations = self._wanted

@@ -2,14 +2,60 @@
 
 from __future__ import annotations
 
-from labkit.errors import MachineError
+import os
+from pathlib import Path
+from typing import Protocol
+
+from labkit.errors import MachineError, UsageError
 from labkit.machine.root import RootMachine
 
-MACHINES = (RootMachine(),)  # best first
+
+class Machine(Protocol):
+    """One way to boot the machine image. A class of it needs no base: these four names do.
+
+    Attributes:
+        name: one word, what LABKIT_MACHINE and Lab(machine=…) call it.
+    """
+
+    name: str
+
+    def available(self) -> tuple[bool, str]:
+        """Whether it can boot here, and why: "what is wrong; what to do" where it can't."""
+
+    def prepare(self, image: Path) -> Path:
+        """The image in the form that this machine boots: made once, kept beside the image."""
+
+    def command(self, image: Path, run: Path) -> list[str]:
+        """The command whose standard input and output are the agent's.
+
+        It removes ``run``, the directory of the lab's sockets, when the machine has gone.
+        """
 
 
-def choose() -> RootMachine:
-    """The first machine that can boot here; MachineError says why none can."""
+MACHINES: tuple[Machine, ...] = (RootMachine(),)  # best first
+
+
+def named(name: str) -> Machine:
+    """The machine of that name; UsageError names the known ones."""
+    for machine in MACHINES:
+        if machine.name == name:
+            return machine
+    known = ", ".join(repr(machine.name) for machine in MACHINES)
+    raise UsageError(f"there is no machine {name!r}; there are {known}")
+
+
+def choose(wanted: str | None = None) -> Machine:
+    """The machine that boots a lab here.
+
+    The one that ``wanted`` or $LABKIT_MACHINE names, and no other; else the first that can boot.
+    MachineError says why it can't, or why none can.
+    """
+    if name := wanted or os.environ.get("LABKIT_MACHINE"):
+        machine = named(name)
+        able, why = machine.available()
+        if not able:
+            raise MachineError(f"the {name} machine, asked for by name, cannot boot here: {why}")
+        return machine
     reasons = []
     for machine in MACHINES:
         able, why = machine.available()

@@ -32,6 +32,10 @@ class RootMachine:
             return False, f"this root may not make namespaces ({done.stderr.strip()})"
         return True, "Linux, and you are root"
 
+    def prepare(self, image: Path) -> Path:
+        """It boots the image as it is."""
+        return image
+
     def command(self, image: Path, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's.
 

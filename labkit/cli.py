@@ -191,9 +191,8 @@ def image(typed: argparse.Namespace) -> int:
     """Build the machine image if it is not there, and say where it is."""
     from labkit.leftovers import size
     from labkit.machine.doctor import engine_version
-    from labkit.machine.image import ensure, install_prerequisites
+    from labkit.machine.image import ensure
 
-    install_prerequisites()
     path = ensure(typed.engine)
     print(f"{path}: Docker Engine {engine_version(path)}, {decimal(size(path))}")
     return 0
@@ -259,12 +258,10 @@ def _tool(command: list[str]) -> int:
 def _prepare(*engines: str) -> None:
     """What a lab needs and is made once: system packages and the machine images."""
     from labkit.machine import choose
-    from labkit.machine.image import ensure, install_prerequisites
 
     machine = choose()  # says why not, before anything is downloaded
-    install_prerequisites()
     for engine in engines:
-        machine.prepare(ensure(engine))
+        machine.prepare(engine)
 
 
 COMMANDS = {

@@ -9,7 +9,6 @@ from labkit.channel import Channel
 from labkit.errors import LabStopped, UsageError
 from labkit.host import Host, Node
 from labkit.machine import choose, named
-from labkit.machine.image import ensure
 
 MOST_HOSTS = 80  # of the LAN's 254 addresses: .11 to .90, and .101 to .180 for the stations
 MEMORY_PER_HOST = 128 << 20  # bytes: an engine takes 40 MiB, some containers the rest
@@ -75,7 +74,7 @@ class Lab:
         if self._channel and not self._channel.closed:
             raise UsageError("this lab is running already; lab.stop() ends it")
         machine = choose(self._wanted_machine)
-        image = machine.prepare(self._image or ensure(self._engine))
+        image = machine.prepare(self._engine, self._image)
         self._channel = Channel(lambda run: machine.command(image, run))
         try:
             hosts, stations = self._wanted

@@ -22,10 +22,15 @@ class Machine(Protocol):
     def available(self) -> tuple[bool, str]:
         """Whether it can boot here, and why: "what is wrong; what to do" where it can't."""
 
-    def prepare(self, image: Path) -> Path:
-        """The image in the form that this machine boots: made once, kept beside the image."""
+    def prepare(self, engine: str, image: Path | None = None) -> Path | str:
+        """The image of that engine generation in the form that this machine boots, made once.
 
-    def command(self, image: Path, run: Path) -> list[str]:
+        Args:
+            engine: "26.1" or "20.10".
+            image: the directory of another image to boot in its place.
+        """
+
+    def command(self, image: Path | str, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's.
 
         It removes ``run``, the directory of the lab's sockets, when the machine has gone.

@@ -28,8 +28,6 @@ from labkit.machine.recipe import IMAGES, Recipe, recipe
 ROOM = 2 << 30  # bytes free to begin with; a build takes 0.9 GB at its fullest, measured
 LABKIT = "usr/lib/labkit"  # in the image: the store, its skeleton, and while building, images/
 
-install_prerequisites = prerequisites.install
-
 
 def cache() -> Path:
     """The folder of everything that labkit keeps: $LABKIT_CACHE, or one in the user's cache."""
@@ -76,9 +74,7 @@ def ensure(engine: str = "26.1", progress: builder.Say | None = None) -> Path:
 
 def _build(wanted: Recipe, say: builder.Say) -> Path:
     builder.shell()  # refuses those who can't build, before anything is written
-    if packages := prerequisites.missing():
-        advice = prerequisites.advice(packages)
-        raise ImageError(f"building the machine image needs {', '.join(packages)}: {advice}")
+    prerequisites.install(lambda step: say("packages", step, 1))
     cache().mkdir(parents=True, exist_ok=True)
     final = cache() / wanted.name(architecture())
     with _alone(say):

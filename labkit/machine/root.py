@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from labkit.machine.image import ensure
+
 TOOLS = ("unshare", "nsenter", "pivot_root", "find")
 TRIAL = "unshare --mount --pid --net --uts --ipc --cgroup --fork"
 
@@ -32,9 +34,9 @@ class RootMachine:
             return False, f"this root may not make namespaces ({done.stderr.strip()})"
         return True, "Linux, and you are root"
 
-    def prepare(self, image: Path) -> Path:
-        """It boots the image as it is."""
-        return image
+    def prepare(self, engine: str, image: Path | None = None) -> Path:
+        """The image's directory: it boots as it is."""
+        return image or ensure(engine)
 
     def command(self, image: Path, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's.

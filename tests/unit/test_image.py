@@ -195,7 +195,8 @@ def test_cache_that_can_not_be_written(place, says, tmp_path, monkeypatch):
 def test_missing_mmdebstrap_says_what_to_type(place, says, monkeypatch):
     monkeypatch.setattr(prerequisites, "missing", lambda: ("mmdebstrap",))
     monkeypatch.setattr(prerequisites, "is_debian", lambda: True)
-    with pytest.raises(ImageError, match="needs mmdebstrap: run: apt-get install mmdebstrap"):
+    monkeypatch.setattr(prerequisites, "installable", lambda: False)
+    with pytest.raises(ImageError, match="lacks mmdebstrap: run: apt-get install mmdebstrap"):
         build(says)
 
 

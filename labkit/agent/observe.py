@@ -1,8 +1,9 @@
 """Read the network state of a lab host: every namespace of it and of its containers.
 
-In phases: find the namespaces; read each one through netlink (rtnetlink(7), nfnetlink) and the
-tools that have no netlink twin; then resolve what one namespace says of another. Facts only, as
-plain JSON values in the shape of ``labkit.model.snapshot``; what they mean is said there.
+In phases: find the namespaces; read each one through netlink (rtnetlink(7), nfnetlink,
+sock_diag(7)), and where there are rules with the tools that write them as text; then resolve what
+one namespace says of another. Facts only, as plain JSON values in the shape of
+``labkit.model.snapshot``; what they mean is said there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.agent import engine
+from labkit.agent import diag, engine
 from labkit.agent.network import Node
 from labkit.agent.process import Children
 
@@ -43,6 +44,9 @@ MODES = {  # if_link.h
     ),
     "ipvlan": ("IFLA_IPVLAN_MODE", {0: "l2", 1: "l3", 2: "l3s"}),
 }
+IPTABLES = ("raw", "mangle", "nat", "filter", "security")  # the names of its tables
+NFT = "nft --numeric-priority list ruleset"
+MARK = "@"  # a line that none of the tools writes
 TOOLS_AT_ONCE = 4
 
 
@@ -56,10 +60,11 @@ async def observe(children: Children, node: Node) -> dict:
             loop = asyncio.get_running_loop()
             namespaces = await loop.run_in_executor(own, _join_and_read, places)
         limit = asyncio.Semaphore(TOOLS_AT_ONCE)
-        texts = await asyncio.gather(*(_tools(children, limit, node, place) for place in places))
-    for namespace, (rules, sockets) in zip(namespaces, texts, strict=True):
-        namespace["iptables"] = rules
-        namespace["sockets"] = _sockets(sockets)
+        pairs = zip(places, namespaces, strict=True)
+        await asyncio.gather(*(_tools(children, limit, node, *pair) for pair in pairs))
+        holders = await asyncio.to_thread(diag.owners, node.root)
+    for listening in (s for n in namespaces for s in n["sockets"] if "inode" in s):
+        listening["pid"], listening["process"] = holders.get(listening.pop("inode"), (None, None))
     return {"host": node.name, "time": time.time(), "engine": known, "namespaces": namespaces}
 
 
@@ -102,16 +107,51 @@ def _places(node: Node, known: dict | None, open_files: contextlib.ExitStack) ->
 
 
 async def _tools(
-    children: Children, limit: asyncio.Semaphore, node: Node, place: Place
-) -> tuple[str, str]:
-    """What ``iptables-save -c`` and ``ss -lntup`` say there, run with the node's own tools."""
-    script = "iptables-save -c; echo; echo @; ss -Hlntup"
+    children: Children, limit: asyncio.Semaphore, node: Node, place: Place, namespace: dict
+) -> None:
+    """Add what only a tool can tell, run with the node's own tools where there is something.
+
+    Which tables of rules there are is the kernel's to say; no table, no process. The rules come
+    as text: IPv4's and IPv6's as ``iptables-save -c`` writes them, others as ``nft`` does.
+    """
+    wanted = _rules_tools(namespace.pop("tables"))
+    if namespace["sockets"] is None:
+        wanted["sockets"] = "ss -Hlntup"
+    texts = await _output(children, limit, node, place, wanted)
+    # iptables-save says so when it passes over what nft has written in a way that is not its own.
+    rules = [name for name in texts if name != "sockets"]
+    if "nft" not in wanted and any("use 'nft' tool" in texts[name] for name in rules):
+        texts |= await _output(children, limit, node, place, {"nft": NFT})
+    namespace["rules"] = {name: texts[name] for name in (*rules, "nft") if name in texts}
+    if namespace["sockets"] is None:
+        namespace["sockets"] = _sockets(texts["sockets"])
+
+
+def _rules_tools(tables: dict) -> dict[str, str]:
+    """The commands that tell the rules of these tables."""
+    wanted, families = {}, {"ip": "iptables", "ip6": "ip6tables"}
+    for family, tool in families.items():
+        if family in tables["legacy"]:
+            wanted[f"{tool}-legacy"] = f"{tool}-legacy-save -c"
+        if any(f == family and name in IPTABLES for f, name in tables["nf"]):
+            wanted[tool] = f"{tool}-save -c"
+    if any(family not in families or name not in IPTABLES for family, name in tables["nf"]):
+        wanted["nft"] = NFT
+    return wanted
+
+
+async def _output(
+    children: Children, limit: asyncio.Semaphore, node: Node, place: Place, wanted: dict[str, str]
+) -> dict[str, str]:
+    """What each of these commands prints in the namespace, all run by one shell."""
+    if not wanted:
+        return {}
     there = f"--net=/proc/{os.getpid()}/fd/{place.file}"
+    script = f" && echo {MARK} && ".join(wanted.values())
     argv = ["nsenter", f"--target={node.pid}", "--mount", there, "--", "sh", "-c", script]
     async with limit:
         text = await children.output(argv)
-    rules, _, sockets = text.partition("\n@\n")
-    return rules, sockets
+    return dict(zip(wanted, text.split(f"{MARK}\n"), strict=True))
 
 
 def _sockets(text: str) -> list[dict]:
@@ -170,6 +210,11 @@ def _read(place: Place, files: dict[int, int]) -> dict:
                 _neighbour(m, names) for m in route.get_neighbours() if m["state"] & ~NUD_NOARP
             ],
             "forwarding": [_forwarding(m, names) for m in route.fdb("dump")],
+            "sockets": diag.listening(names),
+            "tables": {
+                "nf": diag.tables(),
+                "legacy": [family for family in ("ip", "ip6") if diag.legacy_tables(family)],
+            },
             "nsids": _nsids(route, place, files, interfaces),
         }
     with NFCTSocket() as conntrack:

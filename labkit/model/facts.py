@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from labkit.model import rules
+from labkit.model import nftables, rules
 from labkit.model.snapshot import Snapshot
 
 
@@ -16,7 +16,13 @@ def snapshot_of(facts: dict) -> Snapshot:
     """
     engine = facts["engine"]
     for namespace in facts["namespaces"]:
-        namespace["chains"] = rules.parse(namespace.pop("iptables"))
+        texts = namespace.pop("rules")
+        for field, tool in (("chains", "iptables"), ("chains6", "ip6tables")):
+            saved = (texts.get(name, "") for name in (f"{tool}-legacy", tool))
+            namespace[field] = [chain for text in saved for chain in rules.parse(text)]
+        known = {("ip", c.table, c.name) for c in namespace["chains"]}
+        known |= {("ip6", c.table, c.name) for c in namespace["chains6"]}
+        namespace["nftables"] = nftables.parse(texts.get("nft", ""), known)
     return msgspec.convert(
         {
             **facts,

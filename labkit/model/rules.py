@@ -12,19 +12,19 @@ from functools import lru_cache
 from labkit.errors import SnapshotError
 from labkit.model.value import Value
 
-# The hooks in which a packet's way through a host leads past each table's built-in chain, in the
-# order of the kernel's priorities: raw, mangle, nat's DNAT, filter, security, nat's SNAT.
+# The hooks of a packet's way through a host, each with its tables and their priorities: the chain
+# with the lowest is met first (linux/netfilter_ipv4.h).
 _HOOKS = {
-    "PREROUTING": ("raw", "mangle", "nat"),
-    "INPUT": ("mangle", "filter", "security", "nat"),
-    "FORWARD": ("mangle", "filter", "security"),
-    "OUTPUT": ("raw", "mangle", "nat", "filter", "security"),
-    "POSTROUTING": ("mangle", "nat"),
+    "PREROUTING": {"raw": -300, "mangle": -150, "nat": -100},
+    "INPUT": {"mangle": -150, "filter": 0, "security": 50, "nat": 100},
+    "FORWARD": {"mangle": -150, "filter": 0, "security": 50},
+    "OUTPUT": {"raw": -300, "mangle": -150, "nat": -100, "filter": 0, "security": 50},
+    "POSTROUTING": {"mangle": -150, "nat": 100},
 }
-_WAYS = {
-    "in": ("PREROUTING", "INPUT"),
-    "through": ("PREROUTING", "FORWARD", "POSTROUTING"),
-    "out": ("OUTPUT", "POSTROUTING"),
+WAYS = {
+    "in": ("INGRESS", "PREROUTING", "INPUT"),
+    "through": ("INGRESS", "PREROUTING", "FORWARD", "POSTROUTING", "EGRESS"),
+    "out": ("OUTPUT", "POSTROUTING", "EGRESS"),
 }
 _LONG = {
     "s": "source",
@@ -114,6 +114,16 @@ class Chain(Value):
     bytes: int
     rules: tuple[Rule, ...] = ()
 
+    @property
+    def hook(self) -> str | None:
+        """Where on their way packets come to this chain; None when only a rule leads here."""
+        return self.name if self.table in _HOOKS.get(self.name, ()) else None
+
+    @property
+    def priority(self) -> int:
+        """The chains of one hook are met in its order, the lowest first."""
+        return _HOOKS[self.name][self.table] if self.hook else 0
+
 
 def parse(text: str) -> tuple[Chain, ...]:
     """The chains of every table, in the order of the text of ``iptables-save -c``.
@@ -156,15 +166,15 @@ def parse(text: str) -> tuple[Chain, ...]:
 
 
 def met(chains: Iterable[Chain], way: str) -> tuple[Chain, ...]:
-    """The built-in chains that a packet meets, in order.
+    """The chains that a packet meets by itself, in order; rules lead it to others.
 
     Args:
         chains: those of a namespace.
         way: "in" to a process of this host, "through" it, or "out" from a process of it.
     """
-    known = {(c.table, c.name): c for c in chains}
-    steps = [(table, hook) for hook in _WAYS[way] for table in _HOOKS[hook]]
-    return tuple(known[step] for step in steps if step in known)
+    hooks = WAYS[way]
+    based = [c for c in chains if c.hook in hooks]
+    return tuple(sorted(based, key=lambda c: (hooks.index(c.hook), c.priority)))
 
 
 def _rule(table: str, number: int, found: re.Match) -> Rule:

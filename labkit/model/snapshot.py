@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from labkit.errors import SnapshotError
+from labkit.model.nftables import NftChain
 from labkit.model.rules import Chain
 from labkit.model.value import Value
 
@@ -131,6 +132,8 @@ class Namespace(Value):
     neighbours: tuple[Neighbour, ...] = ()
     forwarding: tuple[ForwardingEntry, ...] = ()
     chains: tuple[Chain, ...] = ()  # iptables: every table's chains, in iptables-save order
+    chains6: tuple[Chain, ...] = ()  # those of IPv6, in ip6tables-save order
+    nftables: tuple[NftChain, ...] = ()  # those that nft made, not iptables
     conntrack: tuple[ConntrackEntry, ...] = ()
     sockets: tuple[Socket, ...] = ()
 

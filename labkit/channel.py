@@ -86,6 +86,7 @@ class Channel:
         The sink runs in the caller's thread. An interrupt (KeyboardInterrupt) gives the call up
         at the other end too, then goes on.
         """
+        self.require()
         arrived: queue.SimpleQueue = queue.SimpleQueue()
         future = self._submit(self._call(name, arrived.put, arguments))
         future.add_done_callback(lambda _: arrived.put(None))
@@ -103,6 +104,7 @@ class Channel:
 
         Where nobody listens there, a connection is answered with ``refusal(reason)``.
         """
+        self.require()
         here = self.run / f"{node}.sock"
         self._result(self._submit(self._serve(here, node, path, refusal)))
         return here
@@ -128,31 +130,32 @@ class Channel:
         self._process.stderr.close()
 
     def require(self) -> None:
-        """Raise LabStopped when the machine has been ended."""
+        """Raise LabStopped when the machine has been ended, MachineError when it went away."""
         if self.closed:
             raise LabStopped("this lab is stopped; start one with Lab(hosts=1).start()")
+        if self._process.poll() is not None:
+            raise self._went("it ended")
 
     def _submit(self, work: Coroutine) -> concurrent.futures.Future:
-        try:
-            self.require()
-        except LabStopped:
-            work.close()
-            raise
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def _result(self, future: concurrent.futures.Future):
         try:
             return future.result()
         except WireError as error:
-            raise MachineError(f"the lab's machine went away: {self._reason(error)}") from error
+            raise self._went(str(error)) from error
         except CallFailed as error:
             raise MachineError(f"the lab's machine answers: {error}") from error
 
-    def _reason(self, error: WireError) -> str:
+    def _went(self, reason: str) -> MachineError:
+        """The error for a machine that went away, with its last complaints where it had any."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=2)
             self._threads[0].join(timeout=2)
-        return " / ".join(list(self._complaints)[-3:]) or str(error)
+        reason = " / ".join(list(self._complaints)[-3:]) or reason
+        return MachineError(
+            f"the lab's machine went away ({reason}); start a new lab with Lab(hosts=1).start()"
+        )
 
     async def _connect(self) -> None:
         reader, self._writer = await streams(self._process.stdout, self._process.stdin)

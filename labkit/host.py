@@ -202,11 +202,17 @@ class Host(Node):
         if self._client:
             self._client.close()
 
-    def _refused(self, error: Exception) -> UsageError | EngineError:
+    def _refused(self, error: Exception) -> LabError:
         if isinstance(error, docker.errors.APIError):
             if error.status_code == 503:
                 return EngineError(error.explanation)
+            if "containerd.sock" in error.explanation:
+                return EngineError(self._down(f"its containerd is gone: {error.explanation}"))
             return UsageError(f"{self.name}'s engine refused: {error.explanation}")
+        try:
+            self._channel.require()
+        except LabError as gone:  # the engine went with its machine
+            return gone
         return EngineError(self._down(str(error)))
 
     def _down(self, reason: str) -> str:

@@ -88,7 +88,7 @@ class Channel:
         """
         self.require()
         arrived: queue.SimpleQueue = queue.SimpleQueue()
-        future = self._submit(self._call(name, arrived.put, arguments))
+        future = self.open(name, arrived.put, **arguments)
         future.add_done_callback(lambda _: arrived.put(None))
         try:
             while (item := arrived.get()) is not None:
@@ -98,6 +98,15 @@ class Channel:
             future.cancel()
             raise
         return self._result(future)
+
+    def open(
+        self, name: str, put: Callable[[tuple[int, bytes]], None], **arguments: object
+    ) -> concurrent.futures.Future:
+        """Make a call and come back at once; what arrives is put by the channel's own thread.
+
+        The future holds the result; cancelling it gives the call up.
+        """
+        return self._submit(self._call(name, put, arguments))
 
     def listen(self, node: str, path: str, refusal: Callable[[str], bytes]) -> Path:
         """A UNIX socket here, mode 0600, whose connections reach a node's socket at ``path``.

@@ -7,7 +7,8 @@ import contextlib
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import BinaryIO
 
 import docker
@@ -196,6 +197,14 @@ class Host(Node):
             …
         """
         return Watch(self)
+
+    def changes(self, put: Callable[[object], None]) -> Future:
+        """Have ``put`` called soon after anything in this host's networking changes, and once now.
+
+        It is called by another thread and must not wait. Traffic changes only counters and
+        connections, and is not told. Cancelling the future ends it; so does the lab's end.
+        """
+        return self._channel.open("events", put, node=self.name)
 
     def close(self) -> None:
         """Close the connections to the engine."""

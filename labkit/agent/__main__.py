@@ -10,6 +10,7 @@ import sys
 import traceback
 
 from labkit.agent import engine, network
+from labkit.agent.events import events
 from labkit.agent.observe import observe
 from labkit.agent.process import Children, execute
 from labkit.agent.wire import Call, Wire, copy, deliver, streams
@@ -49,6 +50,10 @@ class Agent:
         """The facts of a lab host's networking now."""
         return await observe(self.children, self.nodes[node])
 
+    async def events(self, call: Call, node: str) -> None:
+        """Tell when the networking of a lab host has changed, until the call is given up."""
+        await events(call, self.nodes[node])
+
 
 async def _feed(call: Call, writer: asyncio.StreamWriter) -> None:
     """Write what the call brings; its end closes this direction alone."""
@@ -62,7 +67,7 @@ async def main() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     agent = Agent()
-    calls = ("build", "execute", "connect", "observe")
+    calls = ("build", "execute", "connect", "observe", "events")
     try:
         reader, writer = await streams(sys.stdin.buffer, sys.stdout.buffer)
         await Wire(reader, writer, {name: getattr(agent, name) for name in calls}).run()

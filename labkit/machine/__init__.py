@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from labkit.errors import MachineError, UsageError
+from labkit.machine.container import ContainerMachine
 from labkit.machine.root import RootMachine
 
 
@@ -37,7 +38,7 @@ class Machine(Protocol):
         """
 
 
-MACHINES: tuple[Machine, ...] = (RootMachine(),)  # best first
+MACHINES: tuple[Machine, ...] = (RootMachine(), ContainerMachine())  # best first
 
 
 def named(name: str) -> Machine:

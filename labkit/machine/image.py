@@ -36,10 +36,10 @@ def cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache").absolute() / "labkit"
 
 
-def architecture() -> str:
-    """This computer's processor in Debian's words."""
-    machine = platform.machine()
-    return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}.get(machine, machine)
+def architecture(processor: str = "") -> str:
+    """A processor, this computer's if none is named, in Debian's words."""
+    name = processor or platform.machine()
+    return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}.get(name, name)
 
 
 def find(engine: str = "26.1") -> Path | None:

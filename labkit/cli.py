@@ -147,16 +147,16 @@ def check_port(address: str, port: str) -> None:
 
 def run(typed: argparse.Namespace) -> int:
     """Execute notebooks one after the other; 1 if a cell of any failed."""
-    from labkit import headless  # jupyter's own modules take half a second to import
+    from labkit import headless, stored  # jupyter's own modules take half a second to import
 
-    notebooks = {path: headless.read(path) for path in typed.notebooks}
+    notebooks = {path: stored.read(path) for path in typed.notebooks}
     _prepare("26.1")
     failures = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         for path, notebook in notebooks.items():
-            task = progress.add_task(path.name, total=len(headless.code_cells(notebook)))
+            task = progress.add_task(path.name, total=len(stored.code_cells(notebook)))
             failure = headless.execute(notebook, path, lambda t=task: progress.advance(t))
             progress.stop_task(task)
             if typed.html:

@@ -15,6 +15,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError
 from nbconvert import HTMLExporter
 
 from labkit.errors import MachineError, UsageError
+from labkit.stored import KEY, digest
 
 CELL_SECONDS = 300
 METADATA = {
@@ -40,29 +41,13 @@ class Failure:
     shown: str
 
 
-def read(path: Path) -> nbformat.NotebookNode:
-    """The notebook in a file; UsageError when there is none."""
-    try:
-        return nbformat.read(path, as_version=4)
-    except FileNotFoundError:
-        raise UsageError(f"there is no notebook {path}") from None
-    except (OSError, ValueError, AttributeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UsageError(f"{path} cannot be read as a notebook: {reason}") from error
-
-
-def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
-    """The cells that run; a cell with nothing in it does not."""
-    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
-
-
 def execute(
     notebook: nbformat.NotebookNode, path: Path, advance: Callable[[], None] = lambda: None
 ) -> Failure | None:
     """Run every cell in a new kernel, in the notebook's own directory; the outputs go into it.
 
     Args:
-        notebook: as ``read`` gave it.
+        notebook: as ``labkit.stored.read`` gave it.
         path: where it came from.
         advance: called after each code cell.
 
@@ -109,7 +94,7 @@ def save(notebook: nbformat.NotebookNode, path: Path) -> None:
 
     Widgets keep the text form of their output; their state has ids that are new in each kernel.
     """
-    notebook.metadata = nbformat.from_dict(METADATA)
+    notebook.metadata = nbformat.from_dict({**METADATA, KEY: {"ran": digest(notebook)}})
     for cell in notebook.cells:
         kept = ("tags", "jupyter", "shows")
         cell.metadata = nbformat.from_dict({k: v for k, v in cell.metadata.items() if k in kept})

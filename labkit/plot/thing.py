@@ -14,7 +14,7 @@ class Thing:
     Attributes:
         box: x, y, width and height.
         kind: "interface", "bridge", "container", "wire", "published port", …
-        name: such as "eth0 of web"; a wire's is "eth0 of web – veth9f7b592 of host1".
+        name: such as "eth0 of web"; a wire's is "eth0 of web ↔ veth9f7b592 of host1".
         details: rows of a table: ("MAC address", "02:42:ac:11:00:02"), …
         commands: shell text that shows it, typed on ``host``.
         host: the lab host, or another node of the lab, on which it is.

@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from labkit import stored
+
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=[p.stem for p in NOTEBOOKS])
@@ -27,9 +29,25 @@ def test_the_notebooks_are_there():
 
 
 @each_notebook
-def test_every_cell_was_run_once_in_order(path):
-    counts = [c.execution_count for c in code_cells(path)]
-    assert counts == list(range(1, len(counts) + 1))  # nbval skips a cell with no count
+def test_the_outputs_are_there_and_of_this_code(path):
+    assert stored.complaint(path) is None  # nbval skips a cell with no count
+
+
+def test_outputs_that_are_not_there_or_of_other_code_are_told(tmp_path):
+    notebook = nbformat.read(NOTEBOOKS[0], 4)
+    copy = tmp_path / "a.ipynb"
+    cell = next(c for c in notebook.cells if c.cell_type == "code")
+    for change, says in (
+        (lambda: cell.update(source=cell.source + " "), "not the code that its outputs are of"),
+        (lambda: cell.update(execution_count=None), "not every cell was run once and in order"),
+    ):
+        change()
+        nbformat.write(notebook, copy)
+        command = [sys.executable, "-m", "labkit.stored", str(copy), str(NOTEBOOKS[1])]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        assert (done.returncode, says in done.stdout) == (1, True), done
+        assert f"run ./lab run --save {copy}" in done.stdout
+        assert len(done.stdout.splitlines()) == 1
 
 
 @each_notebook
@@ -43,7 +61,7 @@ def test_no_cell_ended_in_an_error_and_none_is_exempt(path):
 @each_notebook
 def test_metadata_holds_nothing_of_the_author(path):
     notebook = nbformat.read(path, 4)
-    assert set(notebook.metadata) == {"kernelspec", "language_info"}
+    assert set(notebook.metadata) == {"kernelspec", "language_info", "labkit"}
     assert notebook.metadata.language_info == {"name": "python"}
 
 

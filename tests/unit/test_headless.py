@@ -15,6 +15,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from labkit import cli
+from labkit.stored import digest
 
 
 @pytest.fixture(autouse=True)
@@ -80,6 +81,7 @@ def test_save_stores_outputs_and_no_metadata_of_this_run(notebook):
     assert saved.metadata == {
         "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
         "language_info": {"name": "python"},
+        "labkit": {"ran": digest(saved)},
     }
     assert [cell.id for cell in saved.cells] == ids
     assert saved.cells[1].metadata == {"tags": ["kept"]}

@@ -111,6 +111,10 @@ class Node:
 
         self._execute_raw(command, keep, parts)
 
+    def snapshot(self) -> Snapshot:
+        """Everything about its networking now; works without an engine too."""
+        return snapshot_of(self._channel.call("observe", node=self.name))
+
     def _execute_raw(self, command: str, sink, parts: dict[int, list[bytes]]) -> None:
         status = self._channel.call("execute", sink, node=self.name, script=command, raw=True)
         if status != 0:
@@ -181,10 +185,6 @@ class Host(Node):
                 container.remove(force=True)
             raise self._refused(error) from error
         return ContainerHandle(self, container)
-
-    def snapshot(self) -> Snapshot:
-        """Everything about this host's networking now; works without the engine too."""
-        return snapshot_of(self._channel.call("observe", node=self.name))
 
     def watch(self) -> Watch:
         """Tell what a block of Python does to this host's networking.

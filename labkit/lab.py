@@ -9,6 +9,7 @@ from labkit.channel import Channel
 from labkit.errors import LabStopped, UsageError
 from labkit.host import Host, Node
 from labkit.machine import choose, named
+from labkit.model.snapshot import Snapshot
 
 MOST_HOSTS = 80  # of the LAN's 254 addresses: .11 to .90, and .101 to .180 for the stations
 MEMORY_PER_HOST = 128 << 20  # bytes: an engine takes 40 MiB, some containers the rest
@@ -143,6 +144,10 @@ class Lab:
     def stations(self) -> tuple[Node, ...]:
         """The stations, in order."""
         return tuple(n for n in self._nodes.values() if n.name.startswith("station"))
+
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """Of every lab host and station, and of outside, now: ``topology(*lab.snapshots())``."""
+        return tuple(n.snapshot() for n in self._nodes.values() if n.name != "router")
 
     @property
     def engine(self) -> str:

@@ -65,7 +65,13 @@ async def observe(children: Children, node: Node) -> dict:
         holders = await asyncio.to_thread(diag.owners, node.root)
     for listening in (s for n in namespaces for s in n["sockets"] if "inode" in s):
         listening["pid"], listening["process"] = holders.get(listening.pop("inode"), (None, None))
-    return {"host": node.name, "time": time.time(), "engine": known, "namespaces": namespaces}
+    return {
+        "host": node.name,
+        "kind": node.kind,
+        "time": time.time(),
+        "engine": known,
+        "namespaces": namespaces,
+    }
 
 
 @dataclass(frozen=True)

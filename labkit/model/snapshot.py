@@ -200,7 +200,7 @@ class Container(Value):
 
 
 class Snapshot(Value):
-    """Everything about a lab host's networking at one moment.
+    """Everything about a lab host's networking at one moment, or about another node's.
 
     Example:
         >>> text = '{"host": "host1", "time": 0.0, "engine": null, "namespaces": []}'
@@ -214,6 +214,7 @@ class Snapshot(Value):
     namespaces: tuple[Namespace, ...]
     networks: tuple[Network, ...] = ()
     containers: tuple[Container, ...] = ()
+    kind: str = "host"  # "host", "station", "router", "outside"
 
     def to_json(self) -> str:
         """The snapshot as JSON text; ``from_json`` gives an equal one back."""
@@ -238,7 +239,7 @@ class Snapshot(Value):
 
     @property
     def root(self) -> Namespace:
-        """The lab host's own namespace; SnapshotError if the snapshot has none."""
+        """The node's own namespace; SnapshotError if the snapshot has none."""
         for namespace in self.namespaces:
             if namespace.kind == "host":
                 return namespace

@@ -22,7 +22,7 @@ WIDTH = 660  # points; a notebook's column shows it at about 900 pixels
 DPI = 150
 POINT = 96 / 72  # CSS pixels
 INK, SOFT, FAINT, PAPER = "#1c1f24", "#585e66", "#c9ced6", "#ffffff"
-HOST, BOX, FLAG, MARK = "#f3f5f8", "#ffffff", "#33383f", "#ffe9a8"
+HOST, BOX, FLAG, MARK, LAN = "#f3f5f8", "#ffffff", "#33383f", "#ffe9a8", "#d3d8df"
 TITLE, NAME, PLAIN, SMALL = 12, 9, 8, 7  # font sizes
 # colour and line pattern of the first, second, … network
 NETWORKS = (
@@ -103,13 +103,18 @@ class Picture(Figure):
     def text(
         self, x: float, y: float, text: str, size: float = PLAIN, room: float = 0, *,
         bold: bool = False, mono: bool = False, color: str = INK, align: str = "left",
+        upright: bool = False,
     ) -> float:  # fmt: skip
-        """Write the text with its middle at height y, cut to the room; its width."""
+        """Write the text with its middle at height y, cut to the room; its width.
+
+        Upright, it runs from below to above, with its middle at x and y.
+        """
         if room:
             text = shortened(text, size, room, bold, mono)
         self.axes_.text(
             x, y, text, font=_font(size, bold, mono), color=color, ha=align,
-            va="center_baseline", parse_math=False, zorder=5,
+            va="center" if upright else "center_baseline", rotation=90 * upright,
+            parse_math=False, zorder=5,
         )  # fmt: skip
         return text_width(text, size, bold, mono)
 
@@ -149,9 +154,9 @@ class Picture(Figure):
         """Draw the joint of a line with a bridge."""
         self.axes_.plot([x], [y], "o", ms=5.5, mfc=color, mec=PAPER, mew=0.8, zorder=4)
 
-    def arrow(self, x: float, y: float) -> None:
+    def arrow(self, x: float, y: float, color: str = SOFT) -> None:
         """Draw the head of an arrow that points to the right."""
-        self.axes_.plot([x], [y], ">", ms=5, color=SOFT, mew=0, zorder=4)
+        self.axes_.plot([x], [y], ">", ms=5, color=color, mew=0, zorder=4)
 
     def at(self, x: float, y: float) -> Thing | None:
         """The thing at that point, in points from the top left; the smallest where some overlap."""

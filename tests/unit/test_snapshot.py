@@ -1,7 +1,7 @@
 """Snapshots: JSON in and out, nothing lost."""
 
 import pytest
-from test_topology import SAVED, SCENES, scenes
+from pictures import SAVED, SCENES, scenes
 
 from labkit.errors import SnapshotError
 from labkit.model.snapshot import Network, Snapshot

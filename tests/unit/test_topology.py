@@ -1,93 +1,83 @@
 """The map: everything of the snapshot is on it, and no label is hidden."""
 
-from itertools import combinations
-from pathlib import Path
+from functools import cache
+from itertools import pairwise
 
 import msgspec
 import pytest
-from matplotlib.transforms import Bbox
+from pictures import (
+    LABS,
+    SCENES,
+    cut_off,
+    labels,
+    overlaps,
+    scenes,
+    struck_through,
+    texts,
+    undrawn,
+)
 
 from labkit import diff
-from labkit.errors import SnapshotError
+from labkit.errors import SnapshotError, UsageError
 from labkit.model.snapshot import Address, Container, Interface, Namespace, Port, Snapshot
 from labkit.plot import nat_table, topology
-from labkit.plot.style import WIDTH
+from labkit.plot.style import WIDTH, network_look
 
-SAVED = sorted(Path(__file__).with_name("snapshots").glob("*.json"))
-SCENES = {path.stem: Snapshot.load(path) for path in SAVED}
-scenes = pytest.mark.parametrize("snapshot", SCENES.values(), ids=SCENES)
-
-
-def labels(figure):
-    """Every text of the figure with the rectangle of its ink, in pixels."""
-    renderer = figure.canvas.get_renderer()
-    figure.canvas.draw()
-    return [(t.get_text(), t.get_window_extent(renderer)) for t in figure.axes_.texts]
+MAPS = {name: (snapshot,) for name, snapshot in SCENES.items()}
+MAPS |= LABS | {f"{lab} {s.host}": (s,) for lab, all_ in LABS.items() for s in all_}
+maps = pytest.mark.parametrize("name", MAPS)
 
 
-def shrunk(box, by):
-    return Bbox([[box.x0 + by, box.y0 + by], [box.x1 - by, box.y1 - by]])
-
-
-def overlaps(figure):
-    return [
-        (a, b)
-        for (a, first), (b, second) in combinations(labels(figure), 2)
-        if shrunk(first, 1).overlaps(shrunk(second, 1))
-    ]
-
-
-def struck_through(figure):
-    """Labels that a line runs through."""
-    found = []
-    texts = labels(figure)
-    for line in figure.axes_.lines:
-        path = line.get_transform().transform_path(line.get_path())
-        found += [t for t, box in texts if path.intersects_bbox(shrunk(box, 1), filled=False)]
-    return found
-
-
-def cut_off(figure):
-    page = figure.bbox
-    return [
-        t for t, b in labels(figure)
-        if b.x0 < 0 or b.y0 < 0 or b.x1 > page.width or b.y1 > page.height
-    ]  # fmt: skip
-
-
-def texts(figure):
-    return [t.get_text() for t in figure.axes_.texts]
+@cache
+def drawn(name):
+    """The map of that name, once for all tests that only look at it."""
+    return topology(*MAPS[name])
 
 
 def test_the_scenes_are_there():
-    assert {"empty", "one", "three", "twenty", "bridges", "modes"} <= set(SCENES)
-    assert [len(SCENES[n].containers) for n in ("empty", "one", "three", "twenty")] == [0, 1, 3, 20]
+    assert {"empty", "one", "three", "twenty", "fifty", "bridges", "modes", "cable"} <= set(SCENES)
+    counted = ("empty", "one", "three", "twenty", "fifty")
+    assert [len(SCENES[n].containers) for n in counted] == [0, 1, 3, 20, 50]
+    kinds = [(s.host, s.kind) for s in LABS["overlay"]]
+    assert kinds == [
+        ("host1", "host"), ("host2", "host"), ("outside", "outside"), ("station1", "station"),
+    ]  # fmt: skip
 
 
-@scenes
-@pytest.mark.parametrize("draw", [topology, nat_table])
-def test_no_label_is_hidden(draw, snapshot):
-    figure = draw(snapshot)
-    assert len(labels(figure)) > 5
+def assert_readable(figure):
     assert overlaps(figure) == []
     assert struck_through(figure) == []
     assert cut_off(figure) == []
 
 
+@maps
+def test_no_label_is_hidden(name):
+    figure = drawn(name)
+    assert len(labels(figure)) > 5
+    assert_readable(figure)
+
+
 @scenes
-def test_every_interface_is_on_the_map(snapshot):
-    shown = texts(topology(snapshot))
-    expected = [i.name for n in snapshot.namespaces for i in n.interfaces]
+def test_no_label_of_the_nat_table_is_hidden(snapshot):
+    figure = nat_table(snapshot)
+    assert len(labels(figure)) > 5
+    assert_readable(figure)
+
+
+@maps
+def test_every_interface_is_on_the_map(name):
+    shown = texts(drawn(name))
+    expected = [i.name for s in MAPS[name] for n in s.namespaces for i in n.interfaces]
     assert expected
-    for name in set(expected):
-        labels = [t for t in shown if t.split()[0] == name]
-        assert len(labels) >= expected.count(name), name
+    for own in set(expected):
+        labels = [t for t in shown if t.split()[0] == own]
+        assert len(labels) >= expected.count(own), own
 
 
-@scenes
-def test_every_mac_and_address_is_on_the_map(snapshot):
-    shown = " ".join(texts(topology(snapshot)))
-    for interface in (i for n in snapshot.namespaces for i in n.interfaces):
+@maps
+def test_every_mac_and_address_is_on_the_map(name):
+    shown = " ".join(texts(drawn(name)))
+    for interface in (i for s in MAPS[name] for n in s.namespaces for i in n.interfaces):
         if interface.kind != "loopback":
             assert f"{interface.mac} · if{interface.index}" in shown
         for address in interface.addresses:
@@ -95,21 +85,287 @@ def test_every_mac_and_address_is_on_the_map(snapshot):
                 assert f"{address.address}/{address.prefix}" in shown
 
 
-@scenes
-def test_every_container_is_on_the_map(snapshot):
-    shown = " ".join(texts(topology(snapshot)))
-    assert [c.name for c in snapshot.containers if c.name not in shown] == []
+@maps
+def test_every_container_is_on_the_map(name):
+    shown = " ".join(texts(drawn(name)))
+    assert [c.name for s in MAPS[name] for c in s.containers if c.name not in shown] == []
 
 
-def test_every_veth_pair_is_one_wire():
-    """From its bridge down to the container's port, with a port at both ends."""
+def place(snapshot, namespace):
+    """What a namespace is called in the name of a thing."""
+    sandbox = namespace.kind == "sandbox"
+    return f"sandbox {namespace.name}" if sandbox else namespace.name
+
+
+@maps
+def test_every_veth_pair_is_one_wire(name):
+    """From port to port along lines that are drawn."""
+    figure = drawn(name)
+    ends = {}
+    for s in MAPS[name]:
+        for n in s.namespaces:
+            ends |= {(s.host, n.id, i.index): f"{i.name} of {place(s, n)}" for i in n.interfaces}
+    pairs = set()
+    for s in MAPS[name]:
+        for n in s.namespaces:
+            for i in n.interfaces:
+                other = i.peer and ends.get((s.host, i.peer.namespace, i.peer.index))
+                if other:
+                    pairs.add((s.host, frozenset((ends[s.host, n.id, i.index], other))))
+    wires = [t for t in figure.things if t.kind == "wire"]
+    assert {(w.host, frozenset(w.name.split(" ↔ "))) for w in wires} == pairs
+    assert len(wires) == len(pairs)
+    for wire in wires:
+        assert undrawn(figure, wire.path) == [], wire.name
+        for port, end in zip(wire.name.split(" ↔ "), (wire.path[0], wire.path[-1]), strict=True):
+            assert figure.find(port, wire.host).path == (end,)
+
+
+def test_a_wire_joins_its_bridge():
+    """Above its host's end, the lane goes on to the bar, and has a dot there."""
+    for name, count in (("three", 3), ("fifty", 50)):
+        figure = topology(SCENES[name])
+        bars = {b.name.split()[0]: b for b in figure.things if b.kind == "bridge"}
+        found = 0
+        for wire in (t for t in figure.things if t.kind == "wire"):
+            bridge = dict(wire.details)["which is a port of"]
+            x, y = wire.path[-1]
+            dots = [
+                li.get_ydata()[0] for li in figure.axes_.lines
+                if li.get_marker() == "o" and li.get_xdata()[0] == x and li.get_ydata()[0] < y
+            ]  # fmt: skip
+            assert any(undrawn(figure, ((x, dot), (x, y))) == [] for dot in dots)
+            assert bridge in bars
+            found += 1
+        assert found == count
+
+
+def test_a_bridge_that_goes_on_is_joined_along_the_side():
+    """Each floor's bar of the same bridge hangs on one line down the left."""
+    figure = topology(SCENES["fifty"])
+    for number in (0, 1):
+        color = network_look(number)[0]
+        thick = [
+            li for li in figure.axes_.lines if li.get_linewidth() == 5 and li.get_color() == color
+        ]
+        bars = [li for li in thick if len(set(li.get_ydata())) == 1]
+        sides = [li for li in thick if len(set(li.get_xdata())) == 1]
+        assert len(bars) == len(sides) + 1 > 1
+        for (upper, lower), side in zip(pairwise(bars), sides, strict=True):
+            assert list(side.get_ydata()) == [upper.get_ydata()[0], lower.get_ydata()[0]]
+            assert side.get_xdata()[0] - 2.5 == min(upper.get_xdata()) == min(lower.get_xdata())
+
+
+@maps
+def test_everything_can_be_picked(name):
+    """Every interface, container and namespace of Docker's own; each within the page."""
+    figure = drawn(name)
+    for s in MAPS[name]:
+        for n in s.namespaces:
+            for i in n.interfaces:
+                thing = figure.find(f"{i.name} of {place(s, n)}", s.host)
+                assert thing.kind in ("interface", "bridge")
+                assert len(thing.path) == 1
+                assert dict(thing.details)["MAC address"] == i.mac
+            if n.kind == "sandbox":
+                assert figure.find(f"sandbox {n.name}", s.host)
+        for c in s.containers:
+            assert figure.find(c.name, s.host).kind == "container"
+        assert figure.find(s.host, s.host)
+    width, height = figure.get_size_inches() * 72
+    for thing in figure.things:
+        x, y, w, h = thing.box
+        assert min(x, y) >= 0, thing
+        assert w > 0, thing
+        assert h > 0, thing
+        assert x + w <= width, thing
+        assert y + h <= height, thing
+        assert thing.commands, thing
+        assert thing.host in {s.host for s in MAPS[name]}
+
+
+def test_a_point_picks_the_smallest_thing_there():
     figure = topology(SCENES["three"])
-    dots = [line for line in figure.axes_.lines if line.get_marker() == "o"]
-    assert len(dots) == 3
-    for dot in dots:
-        x = dot.get_xdata()[0]
-        ports = [p for p in figure.axes_.lines if p.get_marker() == "s" and p.get_xdata()[0] == x]
-        assert len(ports) == 1
+    x, y, width, height = figure.find("eth0 of web").box
+    assert figure.at(x + width - 3, y + height / 2).name == "eth0 of web"
+    assert figure.at(*figure.find("docker0 of host1").path[0]).name == "docker0 of host1"
+    web = figure.find("web").box
+    assert figure.at(web[0] + web[2] - 2, web[1] + 4).name == "web"
+    assert figure.at(WIDTH / 2, web[1] - 4) is None
+
+
+def test_a_thing_says_how_to_see_it():
+    figure = topology(*LABS["overlay"])
+    assert figure.find("docker0 of host1").commands == (
+        "ip -details -statistics link show dev docker0",
+        "ip address show dev docker0",
+        "bridge fdb show br docker0",
+        "ip link show master docker0",
+    )
+    assert figure.find("eth0 of near").commands[1] == (
+        "nsenter --net --target $(docker inspect --format '{{.State.Pid}}' near) "
+        "ip address show dev eth0"
+    )
+    tunnel = next(t for t in figure.things if t.kind == "VXLAN tunnel")
+    assert tunnel.commands[1].startswith("nsenter --net=/run/docker/netns/1-")
+    assert tunnel.commands[1].endswith(" bridge fdb show dev vxlan0")
+
+
+def test_a_published_port_is_an_arrow_with_its_rule():
+    figure = topology(SCENES["one"])
+    port = next(t for t in figure.things if t.kind == "published port" and t.path)
+    assert port.name == "8080/tcp of web"
+    assert dict(port.details)["rule"] == "nat DOCKER 2"
+    assert dict(port.details)["rule text"].endswith("-j DNAT --to-destination 172.17.0.2:80")
+    assert "iptables --table nat --list-rules DOCKER 2" in port.commands
+    assert "rule nat DOCKER 2 · DNAT" in texts(figure)
+    assert figure.find("rule nat DOCKER 2").kind == "rule"
+    assert undrawn(figure, port.path) == []
+    # It starts on the line from eth0, and ends at the container's flag.
+    uplink, start = figure.find("eth0 of host1").path[0], port.path[0]
+    assert undrawn(figure, (uplink, (uplink[0], start[1]), start)) == []
+    box = figure.find("web").box
+    assert box[0] < port.path[-1][0] < box[0] + 7
+    assert box[1] < port.path[-1][1] < box[1] + box[3]
+
+
+def test_a_port_of_the_loopback_address_is_not_joined_to_the_lan():
+    figure = topology(SCENES["bridges"])
+    local = next(t for t in figure.things if t.name == "127.0.0.1:8443/tcp of web" and t.path)
+    lan = next(t for t in figure.things if t.name == "8080/tcp of web" and t.path)
+    assert len(lan.path) == len(local.path) + 1
+    assert dict(local.details)["rule text"].startswith("-d 127.0.0.1/32")
+
+
+def test_a_port_without_a_rule_says_so():
+    bare = msgspec.structs.replace(
+        SCENES["one"],
+        namespaces=tuple(msgspec.structs.replace(n, chains=()) for n in SCENES["one"].namespaces),
+    )
+    assert "no rule" in texts(topology(bare))
+
+
+def test_tunnels_run_from_host_to_host():
+    figure = topology(*LABS["overlay"])
+    tunnels = [t for t in figure.things if t.kind == "VXLAN tunnel"]
+    assert sorted(t.name for t in tunnels) == [
+        "VNI 4096, host1 ↔ host2", "VNI 4097, host1 ↔ host2",
+    ]  # fmt: skip
+    for tunnel in tunnels:
+        vni = tunnel.name[4:8]
+        ends = [
+            t.path[0] for t in figure.things
+            if t.name.startswith("vxlan0") and dict(t.details)["VNI"] == vni
+        ]  # fmt: skip
+        assert {tunnel.path[0], tunnel.path[-1]} == set(ends)
+        assert undrawn(figure, tunnel.path) == []
+        assert f"VXLAN tunnel, VNI {vni}" in texts(figure)
+
+
+def test_a_tunnel_to_a_host_that_is_not_on_the_map_ends_in_the_lan():
+    host1 = LABS["overlay"][0]
+    figure = topology(host1)
+    tunnels = [t for t in figure.things if t.kind == "VXLAN tunnel"]
+    assert sorted(t.name for t in tunnels) == [
+        "VNI 4096, host1 ↔ 192.168.56.12", "VNI 4097, host1 ↔ 192.168.56.12",
+    ]  # fmt: skip
+    assert all(undrawn(figure, t.path) == [] for t in tunnels)
+    assert "VNI 4097 → 192.168.56.12" in texts(figure)
+
+
+def test_a_network_on_two_hosts_looks_the_same():
+    """The overlay does; each host's docker_gwbridge is a network of its own."""
+    figure = topology(*LABS["overlay"])
+    looks = {}
+    for wire in (t for t in figure.things if t.kind == "wire"):
+        (x, _), end = wire.path[-1], wire.path[1]
+        bridge = dict(wire.details)["which is a port of"]
+        place = wire.name.rpartition(" of ")[2]
+        line = next(
+            li for li in figure.axes_.lines
+            if li.get_linewidth() == 1.6 and li.get_xdata()[-1] == x
+            and li.get_ydata()[-1] == end[1]
+        )  # fmt: skip
+        look = (line.get_color(), str(line._dash_pattern))
+        looks.setdefault(f"{bridge} of {place}" if place[0] == "s" else bridge, set()).add(
+            (wire.host, look)
+        )
+    overlays = {k: v for k, v in looks.items() if k.startswith("br0")}
+    assert len(overlays) == 2
+    for found in overlays.values():
+        assert len({look for _, look in found}) == 1
+        assert {host for host, _ in found} == {"host1", "host2"}
+    assert len({look for _, look in looks["docker_gwbridge"]}) == 2
+    assert len({next(iter(v))[1] for v in overlays.values()}) == 2
+
+
+def test_vlan_interfaces_hang_on_their_parent():
+    """This kernel may have no 802.1Q: the snapshot of one that has, made from a saved one."""
+    scene = SCENES["modes"]
+    tagged = interface(
+        9, "eth0.10", kind="vlan", vlan=10, parent="eth0",
+        addresses=(Address(address="10.10.0.1", prefix=24, scope="global"),),
+    )  # fmt: skip
+    child = interface(3, "eth0", kind="macvlan", mode="bridge", parent="eth0.10")
+    alone = next(n for n in scene.namespaces if n.name == "alone")
+    changed = {
+        id(scene.root): (*scene.root.interfaces, tagged),
+        id(alone): (*alone.interfaces, child),
+    }
+    figure = topology(
+        msgspec.structs.replace(
+            scene,
+            namespaces=tuple(
+                msgspec.structs.replace(n, interfaces=changed.get(id(n), n.interfaces))
+                for n in scene.namespaces
+            ),
+        )
+    )
+    assert_readable(figure)
+    assert "vlan, VLAN 10, on eth0" in texts(figure)
+    joint = figure.find("eth0.10 of host1 ↔ eth0 of host1")
+    assert undrawn(figure, joint.path) == []
+    assert figure.find("eth0 of alone ↔ eth0.10 of host1").kind == "macvlan on its parent"
+
+
+def test_stations_and_outside_hang_on_the_lan():
+    figure = topology(*LABS["overlay"])
+    shown = texts(figure)
+    assert "router 203.0.113.1 | 192.168.56.1" in shown
+    assert "no Docker" in shown
+    assert figure.find("station1").kind == "station"
+    lan = next(t for t in figure.things if t.kind == "LAN")
+    below = lan.box[1] + 4
+    x, y = figure.find("eth0 of station1").path[0]
+    assert undrawn(figure, ((x, y), (x, below))) == []
+    x, y = figure.find("eth0 of outside").path[0]  # by the router's box, 12 points high
+    assert undrawn(figure, ((x, y), (x, below - 17))) == []
+    assert undrawn(figure, ((x, below - 5), (x, below))) == []
+
+
+def test_many_stations_stay_apart():
+    station = LABS["overlay"][-1]
+    more = [msgspec.structs.replace(station, host=f"station{n}") for n in range(1, 10)]
+    figure = topology(SCENES["three"], *more)
+    assert_readable(figure)
+    assert sum(t.kind == "station" for t in figure.things) == 9
+
+
+def test_what_came_is_marked_on_each_host():
+    host1, host2, *_ = LABS["overlay"]
+    empty = SCENES["empty"]
+    changes = [diff(empty, host1), diff(msgspec.structs.replace(empty, host="host2"), host2)]
+    figure = topology(host1, host2, change=changes)
+    assert {"near", "local", "far"} <= set(tags(figure))
+    assert_readable(figure)
+    assert "far" not in tags(topology(host1, host2, change=changes[0]))
+
+
+def test_no_snapshot_or_one_twice_is_refused_in_a_sentence():
+    with pytest.raises(UsageError, match="a map needs a snapshot"):
+        topology()
+    with pytest.raises(UsageError, match="two snapshots of host1"):
+        topology(SCENES["one"], SCENES["three"])
 
 
 def test_published_ports_once_for_both_families():
@@ -178,9 +434,7 @@ def test_long_names_and_many_addresses_stay_apart():
         containers=tuple(containers),
     )  # fmt: skip
     figure = topology(snapshot)
-    assert overlaps(figure) == []
-    assert struck_through(figure) == []
-    assert cut_off(figure) == []
+    assert_readable(figure)
 
 
 def test_a_snapshot_without_a_host_is_refused_in_a_sentence():
@@ -237,7 +491,7 @@ def tags(figure):
     ],
 )  # fmt: skip
 def test_what_came_is_marked(before, after, marked):
-    figure = topology(SCENES[after], diff(SCENES[before], SCENES[after]))
+    figure = topology(SCENES[after], change=diff(SCENES[before], SCENES[after]))
     assert tags(figure) == marked
     bold = [p for p in figure.axes_.patches if p.get_linewidth() > 2]
     assert len(bold) == len([name for name in marked if not name.startswith(("veth", "br-"))])
@@ -247,7 +501,7 @@ def test_what_came_is_marked(before, after, marked):
 
 
 def test_twenty_that_came_are_marked_with_every_name_in_full():
-    figure = topology(SCENES["twenty"], diff(SCENES["empty"], SCENES["twenty"]))
+    figure = topology(SCENES["twenty"], change=diff(SCENES["empty"], SCENES["twenty"]))
     assert len(tags(figure)) == 40
     assert not any("…" in text for text in texts(figure))
     assert overlaps(figure) == []
@@ -260,7 +514,7 @@ def test_a_new_container_in_a_namespace_that_was_there():
         before = msgspec.structs.replace(
             after, containers=tuple(c for c in after.containers if c.name != name)
         )
-        figure = topology(after, diff(before, after))
+        figure = topology(after, change=diff(before, after))
         assert tags(figure) == []
         assert [t for t in texts(figure) if t.endswith(", new")] == words
 
@@ -272,4 +526,4 @@ def test_an_interface_more_in_a_container_that_was_there():
     before = msgspec.structs.replace(
         after, namespaces=tuple(less if n is web else n for n in after.namespaces)
     )
-    assert tags(topology(after, diff(before, after))) == ["eth1"]
+    assert tags(topology(after, change=diff(before, after))) == ["eth1"]

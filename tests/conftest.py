@@ -15,7 +15,8 @@ from labkit.machine import choose
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parent.parent
-NEED_A_LAB = (ROOT / "tests" / "engine", ROOT / "tests" / "notebooks", ROOT / "notebooks")
+NEED_A_LAB = [ROOT / "tests" / name for name in ("engine", "notebooks", "browser")]
+NEED_A_LAB.append(ROOT / "notebooks")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

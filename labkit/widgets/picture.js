@@ -86,8 +86,8 @@ function render({ model, el }) {
     }
     const { size, things } = model.get("shown");
     const thing = things.find((each) => each.label === label);
-    details.hidden = !thing;
-    if (thing) describe(thing, size);
+    details.hidden = !thing || thing.details.length + thing.commands.length === 0;
+    if (!details.hidden) describe(thing, size);
     makeRoom();
   }
 

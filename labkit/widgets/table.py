@@ -24,9 +24,10 @@ class Table:
 
     def _repr_html_(self) -> str:
         rows = "".join(map(_row, labels(self.picture.things), self.picture.things))
+        what = html.escape(repr(self.picture).strip("<>"))
         return (
-            f"<details><summary>The {html.escape(repr(self.picture).strip('<>'))}, as a table"
-            f"</summary><table><tr><th>What</th><th>Details</th></tr>{rows}</table></details>"
+            f"<details><summary>As a table, when this cell ran: the {what}</summary>"
+            f"<table><tr><th>What</th><th>Details</th></tr>{rows}</table></details>"
         )
 
 

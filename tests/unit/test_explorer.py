@@ -181,7 +181,8 @@ class TestWhereNoWidgetCanLive:
         listed = outputs[1][0]
         page = listed._repr_html_()
         assert page.startswith(
-            "<details><summary>The map of host1: 3 containers, 1 bridge, as a table</summary>"
+            "<details><summary>As a table, when this cell ran: the map of host1: 3 containers, "
+            "1 bridge</summary>"
         )
         assert "<td>container &lt;web&gt;</td><td>image: nginx; network bridge: none</td>" in page
         assert "0123456789ab" not in page

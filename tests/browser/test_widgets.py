@@ -1,0 +1,186 @@
+"""JupyterLab in a real browser: every widget is looked at, clicked through, and reloaded.
+
+The tests of this module are one visit, in order: a notebook with each widget, then the first
+lesson. What the page looked like at the end of each is in build/screenshots.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Locator, Page, expect
+
+from tests.browser.conftest import PATIENCE, SCREENSHOTS, Complaints
+
+expect.set_options(timeout=PATIENCE * 1000)
+EXPLORER, ONE, MANY, EXERCISE, RUN, STOP = range(1, 7)  # the cells of notebook.py
+
+
+@pytest.fixture(scope="module")
+def complaints() -> Complaints:
+    return Complaints()
+
+
+@pytest.fixture(scope="module")
+def tab(browser: Browser, complaints: Complaints) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1300, "height": 1000})
+    page.set_default_timeout(PATIENCE * 1000)
+    complaints.listen(page)
+    yield page
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def page(tab: Page, jupyter: str) -> Page:
+    """The notebook of widgets, with the cells run that show them."""
+    tab.goto(jupyter.replace("NOTEBOOK", "widgets.ipynb"))
+    for number in range(RUN):
+        run(tab, number)
+    expect(output(tab, 0)).to_contain_text("ready")
+    return tab
+
+
+@pytest.fixture(autouse=True)
+def photograph(request: pytest.FixtureRequest, tab: Page) -> Iterator[None]:
+    """Keep what the page looks like at the end of a test, of one that fails too."""
+    yield
+    SCREENSHOTS.mkdir(parents=True, exist_ok=True)
+    tab.screenshot(path=SCREENSHOTS / f"{request.node.name.removeprefix('test_')}.png")
+
+
+def cell(page: Page, number: int) -> Locator:
+    return page.locator(".jp-CodeCell").nth(number)
+
+
+def output(page: Page, number: int) -> Locator:
+    return cell(page, number).locator(".jp-OutputArea").first
+
+
+def run(page: Page, number: int) -> None:
+    """Run a cell as a learner does: click into it, Control and Enter."""
+    cell(page, number).locator(".cm-content").click()
+    page.keyboard.press("Control+Enter")
+    page.keyboard.press("Escape")
+
+
+def menu(page: Page, name: str, item: str) -> None:
+    page.get_by_role("menuitem", name=name, exact=True).click()
+    page.get_by_role("menuitem", name=item, exact=True).click()
+
+
+def the_map(page: Page) -> Locator:
+    return output(page, EXPLORER).get_by_role("img", name="map of")
+
+
+def status(page: Page) -> Locator:
+    return output(page, EXPLORER).get_by_role("status")
+
+
+def live(page: Page) -> Locator:
+    return output(page, EXPLORER).get_by_role("button", name="Live")
+
+
+def test_the_explorer_shows_the_map_and_under_it_a_table(page: Page):
+    expect(the_map(page)).to_have_attribute("alt", "map of host1: 1 container, 1 bridge")
+    expect(status(page)).to_have_text("host1 as it is now")
+    summary = output(page, EXPLORER).get_by_text("As a table, when this cell ran")
+    summary.click()
+    expect(output(page, EXPLORER).get_by_role("table")).to_be_visible()
+    summary.click()
+
+
+def test_a_tab_is_drawn_when_it_is_opened(page: Page):
+    tabs = output(page, EXPLORER).get_by_role("tab")
+    for name, shows in (("NAT table", "NAT table of host1"), ("Map", "map of host1")):
+        tabs.filter(has_text=name).click()
+        expect(output(page, EXPLORER).get_by_role("img", name=shows)).to_be_visible()
+
+
+def test_another_host_can_be_chosen(page: Page):
+    choice = output(page, EXPLORER).get_by_label("Lab host:")
+    choice.select_option("host2")
+    expect(the_map(page)).to_have_attribute("alt", "map of host2: 0 containers, 1 bridge")
+    choice.select_option("host1")
+    expect(the_map(page)).to_have_attribute("alt", "map of host1: 1 container, 1 bridge")
+
+
+def test_live_mode_draws_a_new_container_without_a_click(page: Page):
+    live(page).click()
+    expect(live(page)).to_have_class(re.compile("mod-active"))
+    expect(status(page)).to_have_text("host1, live")
+    run(page, RUN)
+    expect(the_map(page)).to_have_attribute("alt", "map of host1: 2 containers, 1 bridge")
+    live(page).click()
+    expect(live(page)).not_to_have_class(re.compile("mod-active"))
+
+
+def test_refresh_reads_the_network_again(page: Page):
+    output(page, EXPLORER).get_by_role("button", name="Refresh").click()
+    expect(status(page)).to_have_text("host1 as it is now")
+
+
+def test_a_prediction_is_committed_once(page: Page):
+    place = output(page, ONE)
+    place.get_by_role("button", name="Commit").click()
+    expect(place).to_contain_text("choose one")
+    place.get_by_role("radio", name="3").check()
+    place.get_by_role("button", name="Commit").click()
+    expect(place).to_contain_text("committed: 3")
+    expect(place.get_by_role("button", name="Commit")).to_be_disabled()
+
+
+def test_several_choices_can_be_right_together(page: Page):
+    place = output(page, MANY)
+    place.get_by_label("bridge", exact=True).check()
+    place.get_by_role("button", name="Commit").click()
+    expect(place).to_contain_text("committed: bridge")
+
+
+def test_an_exercise_hints_and_checks_the_lab(page: Page):
+    place = output(page, EXERCISE)
+    place.get_by_role("button", name="Hint").click()
+    expect(place).to_contain_text("(1 of")
+    place.get_by_role("button", name="Solution").click()
+    expect(place).to_contain_text("one way, on host1:")
+    place.get_by_role("button", name="Check").click()
+    expect(place).to_contain_text("correct")
+
+
+def test_after_a_reload_of_the_page_the_widgets_live_on(page: Page):
+    page.keyboard.press("Control+s")
+    expect(page.locator(".lm-TabBar-tab.jp-mod-dirty")).to_have_count(0)
+    page.reload()
+    expect(the_map(page)).to_have_attribute("alt", "map of host1: 2 containers, 1 bridge")
+    expect(output(page, ONE)).to_contain_text("committed: 3")
+    choice = output(page, EXPLORER).get_by_label("Lab host:")
+    choice.select_option("host2")
+    expect(the_map(page)).to_have_attribute("alt", "map of host2: 0 containers, 1 bridge")
+    choice.select_option("host1")
+    expect(the_map(page)).to_have_attribute("alt", "map of host1: 2 containers, 1 bridge")
+
+
+def test_live_mode_ends_with_the_lab(page: Page):
+    live(page).click()
+    expect(status(page)).to_have_text("host1, live")
+    run(page, STOP)
+    alert = output(page, EXPLORER).get_by_role("alert")
+    expect(alert).to_contain_text("live mode has ended: the lab is stopped")
+    expect(live(page)).not_to_have_class(re.compile("mod-active"))
+
+
+def test_the_first_lesson_runs_from_top_to_bottom(tab: Page, jupyter: str):
+    tab.goto(jupyter.replace("NOTEBOOK", "00-start-here.ipynb"))
+    expect(tab.get_by_role("button", name="| Idle")).to_be_visible()
+    menu(tab, "Edit", "Clear Outputs of All Cells")
+    expect(tab.get_by_text("<Lab: stopped>")).to_have_count(0)
+    menu(tab, "Run", "Run All Cells")
+    expect(tab.get_by_text("<Lab: stopped>")).to_be_visible()
+    expect(tab.locator("[data-mime-type='application/vnd.jupyter.stderr']")).to_have_count(0)
+    image = tab.get_by_role("img", name="map of host1: 1 container, 1 bridge")
+    image.scroll_into_view_if_needed()
+
+
+def test_nobody_complained(complaints: Complaints):
+    assert complaints == []

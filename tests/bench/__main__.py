@@ -18,6 +18,7 @@ from pathlib import Path
 from labkit import Lab
 from labkit.machine import image
 from tests.bench.figures import Figure, paired, timed
+from tests.bench.snapshot import snapshot
 from tests.fuzz import TARGETS, attack
 
 BARE = Path(__file__).with_name("bare.sh")
@@ -129,6 +130,7 @@ BENCHES = {
     "image": build,
     "test": suite,
     "fuzz": fuzz,
+    "snapshot": snapshot,
 }
 
 

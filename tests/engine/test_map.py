@@ -1,4 +1,4 @@
-"""The map of a live lab: each command that a thing names can be typed there and shows the thing."""
+"""The map of a live lab: what it says can be typed there shows the thing."""
 
 from __future__ import annotations
 

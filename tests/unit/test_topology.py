@@ -93,8 +93,11 @@ def test_every_container_is_on_the_map(name):
 
 def place(snapshot, namespace):
     """What a namespace is called in the name of a thing."""
-    sandbox = namespace.kind == "sandbox"
-    return f"sandbox {namespace.name}" if sandbox else namespace.name
+    if namespace.kind == "sandbox":
+        return f"sandbox {namespace.name}"
+    inside = [c for c in snapshot.containers if c.namespace == namespace.id]
+    owners = [c.name for c in inside if not c.network_mode.startswith("container:")]
+    return owners[0] if namespace.kind == "container" else namespace.name
 
 
 @maps
@@ -380,6 +383,7 @@ def test_modes_are_told_apart():
     assert "and no other interface" in shown
     assert "web, sidecar" in shown
     assert "macvlan, bridge mode" in shown
+    assert drawn("modes").find("eth0 of web").host == "host1"  # not of sidecar, which joined
     assert "eth0 as a parent" in shown
 
 

@@ -18,12 +18,20 @@ Path = tuple[tuple[float, float], ...]
 
 
 def place(snapshot: Snapshot, namespace: Namespace) -> str:
-    """What a namespace is called in a thing's name."""
+    """What a namespace is called in a thing's name: by the container whose it is."""
     if namespace.kind == "host":
         return snapshot.host
     if namespace.kind == "sandbox":
         return f"sandbox {namespace.name}"
-    return namespace.name
+    return _owner(snapshot, namespace)
+
+
+def _owner(snapshot: Snapshot, namespace: Namespace) -> str:
+    names = [
+        c.name for c in snapshot.containers
+        if c.namespace == namespace.id and not c.network_mode.startswith("container:")
+    ]  # fmt: skip
+    return (names or [namespace.name])[0]
 
 
 def named(snapshot: Snapshot, namespace: Namespace, interface: Interface) -> str:
@@ -31,13 +39,14 @@ def named(snapshot: Snapshot, namespace: Namespace, interface: Interface) -> str
     return f"{interface.name} of {place(snapshot, namespace)}"
 
 
-def inside(namespace: Namespace) -> str:
+def inside(snapshot: Snapshot, namespace: Namespace) -> str:
     """What to type before a command that is to run in the namespace."""
     if namespace.kind == "host":
         return ""
     if namespace.kind == "sandbox":
         return f"nsenter --net=/run/docker/netns/{quote(namespace.name)} "
-    pid = f"docker inspect --format '{{{{.State.Pid}}}}' {quote(namespace.name)}"
+    name = quote(_owner(snapshot, namespace))
+    pid = f"docker inspect --format '{{{{.State.Pid}}}}' {name}"
     return f"nsenter --net --target $({pid}) "
 
 
@@ -61,7 +70,7 @@ def interface(
         ("received", f"{i.rx_packets} packets, {i.rx_bytes} bytes"),
         ("sent", f"{i.tx_packets} packets, {i.tx_bytes} bytes"),
     ]
-    before, name = inside(namespace), quote(i.name)
+    before, name = inside(snapshot, namespace), quote(i.name)
     commands = [
         f"{before}ip -details -statistics link show dev {name}",
         f"{before}ip address show dev {name}",
@@ -89,7 +98,9 @@ def wire(
     details = [("from", ends[0]), ("to", ends[1])]
     if far[1].master:
         details.append(("which is a port of", far[1].master))
-    commands = [f"{inside(n)}ip -details link show dev {quote(i.name)}" for n, i in (near, far)]
+    commands = [
+        f"{inside(snapshot, n)}ip -details link show dev {quote(i.name)}" for n, i in (near, far)
+    ]
     xs, ys = zip(*path, strict=True)
     area = (min(xs) - 2.5, min(ys), max(xs) - min(xs) + 5, max(ys) - min(ys))
     return Thing(area, kind, " ↔ ".join(ends), tuple(details), tuple(commands), snapshot.host, path)
@@ -113,7 +124,7 @@ def namespace(area: Area, snapshot: Snapshot, n: Namespace) -> Thing:
     """A node's own namespace, or one that Docker made for itself."""
     inner = ", ".join(i.name for i in n.interfaces)
     details = [("interfaces", inner), ("inode", str(n.id))]
-    commands = [f"{inside(n)}ip -brief address", f"{inside(n)}ip route"]
+    commands = [f"{inside(snapshot, n)}ip -brief address", f"{inside(snapshot, n)}ip route"]
     if n.kind != "host":
         words_ = ("sandbox", f"sandbox {n.name}")
         details.insert(0, ("what it is", words.about(n)))
@@ -186,7 +197,7 @@ def tunnel(
     macs = sorted(f.mac for f in place_.forwarding if f.remote == vtep)
     details = [("VNI", str(vxlan.vni)), ("other VTEP", vtep)]
     details += [("MAC address behind it", mac) for mac in macs]
-    before, name = inside(place_), quote(vxlan.name)
+    before, name = inside(snapshot, place_), quote(vxlan.name)
     commands = (
         f"{before}ip -details link show dev {name}",
         f"{before}bridge fdb show dev {name}",

@@ -1,0 +1,88 @@
+"""Pictures as they should look, for the eye and for a test: python tests/unit/reference_images.py
+
+That draws all of them again, or those named, into tests/unit/references/; look at them before you
+commit them. To add one, add a line to REFERENCES.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from pictures import LABS, SCENES, labels
+from PIL import Image
+
+from labkit import diff
+from labkit.plot import nat_table, topology
+from labkit.plot.style import Picture
+
+FOLDER = Path(__file__).with_name("references")
+DPI = 72  # a pixel is a point
+WINDOW = 10  # points
+MOST = 24  # of 255: matplotlib 3.9 beside 3.11 makes up to 17, a missing wire 49 and more
+
+REFERENCES: dict[str, Callable[[], Picture]] = {
+    "map-empty": lambda: topology(SCENES["empty"]),
+    "map-one": lambda: topology(SCENES["one"]),
+    "map-bridges": lambda: topology(SCENES["bridges"]),
+    "map-modes": lambda: topology(SCENES["modes"]),
+    "map-cable": lambda: topology(SCENES["cable"]),
+    "map-twenty": lambda: topology(SCENES["twenty"]),
+    "map-fifty": lambda: topology(SCENES["fifty"]),
+    "map-overlay": lambda: topology(*LABS["overlay"]),
+    "map-change": lambda: topology(
+        SCENES["bridges"], change=diff(SCENES["one"], SCENES["bridges"])
+    ),
+    "nat-table": lambda: nat_table(SCENES["one"]),
+}
+
+
+def pixels(picture: Picture) -> np.ndarray:
+    """The picture at one pixel a point: height by width by 3, of 0 to 255."""
+    file = io.BytesIO()
+    picture.savefig(file, format="png", dpi=DPI)
+    with Image.open(file) as image:
+        return np.asarray(image.convert("RGB")).astype(float)
+
+
+def stored(name: str) -> np.ndarray:
+    """The reference of that name."""
+    with Image.open(FOLDER / f"{name}.png") as image:
+        return np.asarray(image.convert("RGB")).astype(float)
+
+
+def difference(expected: np.ndarray, actual: np.ndarray, picture: Picture) -> np.ndarray:
+    """How far the mean colour of each window of ten points is off, of 255: height by width.
+
+    Where the picture has a text is not compared: matplotlib's versions draw letters otherwise, up
+    to a twentieth wider, and other tests read them. A small window, so that a thin line that is
+    missing counts much. A text of the reference that the picture does not have counts as well.
+    """
+    apart = expected - actual
+    for _, box in labels(picture):
+        x0, x1 = (round(x * DPI / picture.dpi) for x in (box.x0, box.x1))
+        y0, y1 = (round(len(apart) - y * DPI / picture.dpi) for y in (box.y1, box.y0))
+        # A dark ground ends five points behind its text.
+        more = 8 + round((x1 - x0) / 15)
+        apart[max(0, y0 - 3) : y1 + 3, max(0, x0 - 3) : x1 + more] = 0
+    total = np.pad(apart, ((1, 0), (1, 0), (0, 0))).cumsum(0).cumsum(1)
+    n = WINDOW
+    sums = total[n:, n:] - total[:-n, n:] - total[n:, :-n] + total[:-n, :-n]
+    return np.abs(sums).max(axis=2) / n**2
+
+
+def main(names: list[str]) -> None:
+    """Draw the references of these names, or all."""
+    FOLDER.mkdir(exist_ok=True)
+    for name in names or REFERENCES:
+        image = Image.fromarray(pixels(REFERENCES[name]()).astype(np.uint8))
+        colours = image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        colours.save(FOLDER / f"{name}.png", optimize=True)
+        print(f"{name}: {(FOLDER / f'{name}.png').stat().st_size >> 10} KiB")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

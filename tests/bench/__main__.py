@@ -17,6 +17,7 @@ from pathlib import Path
 
 from labkit import Lab
 from labkit.machine import image
+from tests.bench.draw import draw
 from tests.bench.figures import Figure, paired, timed
 from tests.bench.snapshot import snapshot
 from tests.fuzz import TARGETS, attack
@@ -131,6 +132,7 @@ BENCHES = {
     "test": suite,
     "fuzz": fuzz,
     "snapshot": snapshot,
+    "draw": draw,
 }
 
 

@@ -45,7 +45,7 @@ class Page:
         containers = sum(len(p.snapshot.containers) for p in self.maps)
         bridges = [i for p in self.maps for i in p.host.interfaces if i.kind == "bridge"]
         counts = [words.count(containers, "container"), words.count(len(bridges), "bridge")]
-        if self.tunnels:
+        if self.tunnels and len(self.maps) > 1:
             counts.append(words.count(len(self.tunnels), "VXLAN tunnel"))
         return f"map of {words.listed(names)}: {', '.join(counts)}"
 

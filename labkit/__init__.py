@@ -6,6 +6,7 @@ The public names, each with one line:
 - ``Snapshot``: everything about a lab host's networking at one moment; JSON in and out.
 - ``diff``: what came, went and changed between two snapshots of a host.
 - ``topology``: the map of a snapshot: namespaces, interfaces, wires, addresses.
+- ``journey``: a request's packets on their way through the lab, and its answers'.
 - ``nat_table``: the NAT rules of a snapshot, in the order in which a packet meets them.
 - ``Explorer``: both pictures of a running lab, in a widget.
 - ``LabError``: the root of every error that labkit raises on purpose.
@@ -22,6 +23,7 @@ _HOMES = {
     "LabError": "labkit.errors",
     "Snapshot": "labkit.model.snapshot",
     "diff": "labkit.model.diff",
+    "journey": "labkit.tracing",
     "nat_table": "labkit.plot",
     "topology": "labkit.plot",
 }

@@ -9,7 +9,7 @@ The whole tree::
     │   └── LabStopped           the lab was used before start() or after stop()
     ├── EngineError              a lab host's Docker Engine does not answer
     ├── CommandError             a command on a lab host ended with a non-zero status
-    └── SnapshotError            JSON that is not a snapshot
+    └── SnapshotError            JSON that is not a snapshot or a journey
 
 A message says in one sentence what was seen and what to do about it.
 """
@@ -65,4 +65,4 @@ class CommandError(LabError):
 
 
 class SnapshotError(LabError):
-    """JSON that is not a snapshot."""
+    """JSON that is not a snapshot or a journey."""

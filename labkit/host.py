@@ -58,6 +58,11 @@ class Node:
     def __repr__(self) -> str:
         return f"<{self.name} {self.address}>"
 
+    @property
+    def channel(self) -> Channel:
+        """The way to the agent that knows every node of this one's lab."""
+        return self._channel
+
     def sh(self, command: str, check: bool = True, timeout: float | None = None) -> Output:
         """Run a shell command as if logged in here as root; it prints as a terminal would.
 

@@ -11,6 +11,7 @@ import traceback
 
 from labkit.agent import engine, network
 from labkit.agent.events import events
+from labkit.agent.journey import journey
 from labkit.agent.observe import observe
 from labkit.agent.process import Children, execute
 from labkit.agent.wire import Call, Wire, copy, deliver, streams
@@ -22,6 +23,7 @@ class Agent:
     def __init__(self) -> None:
         self.children = Children()
         self.nodes: dict[str, network.Node] = {}
+        self.tracing = asyncio.Lock()
 
     async def build(self, call: Call, hosts: int, stations: int) -> list[dict]:
         """Make the lab's network and start the engines: what there is now, and where."""
@@ -50,6 +52,12 @@ class Agent:
         """The facts of a lab host's networking now."""
         return await observe(self.children, self.nodes[node])
 
+    async def journey(self, call: Call, node: str, script: str, timeout: float) -> dict:
+        """Run a shell script on a node; what was seen of its packets, everywhere in the lab."""
+        async with self.tracing:
+            nodes = self.nodes.values()
+            return await journey(self.children, call, nodes, self.nodes[node], script, timeout)
+
     async def events(self, call: Call, node: str) -> None:
         """Tell when the networking of a lab host has changed, until the call is given up."""
         await events(call, self.nodes[node])
@@ -67,7 +75,7 @@ async def main() -> None:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
     agent = Agent()
-    calls = ("build", "execute", "connect", "observe", "events")
+    calls = ("build", "execute", "connect", "observe", "events", "journey")
     try:
         reader, writer = await streams(sys.stdin.buffer, sys.stdout.buffer)
         await Wire(reader, writer, {name: getattr(agent, name) for name in calls}).run()

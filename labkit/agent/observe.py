@@ -54,13 +54,13 @@ async def observe(children: Children, node: Node) -> dict:
     """The facts of a node now."""
     known = await asyncio.to_thread(engine.facts, node.root)
     with contextlib.ExitStack() as open_files:
-        places = _places(node, known, open_files)
+        found = places(node, known, open_files)
         # A thread that joins other namespaces is good for nothing else afterwards: one of its own.
         with ThreadPoolExecutor(max_workers=1) as own:
             loop = asyncio.get_running_loop()
-            namespaces = await loop.run_in_executor(own, _join_and_read, places)
+            namespaces = await loop.run_in_executor(own, _join_and_read, found)
         limit = asyncio.Semaphore(TOOLS_AT_ONCE)
-        pairs = zip(places, namespaces, strict=True)
+        pairs = zip(found, namespaces, strict=True)
         await asyncio.gather(*(_tools(children, limit, node, *pair) for pair in pairs))
         holders = await asyncio.to_thread(diag.owners, node.root)
     for listening in (s for n in namespaces for s in n["sockets"] if "inode" in s):
@@ -84,9 +84,9 @@ class Place:
     inode: int
 
 
-def _places(node: Node, known: dict | None, open_files: contextlib.ExitStack) -> list[Place]:
+def places(node: Node, known: dict | None, open_files: contextlib.ExitStack) -> list[Place]:
     """The node's own namespace, its containers', and Docker's own that no container has."""
-    places: dict[int, Place] = {}
+    found: dict[int, Place] = {}
     nsfs = os.stat(f"/proc/{node.pid}/ns/net").st_dev
 
     def add(kind: str, name: str, path: Path) -> int | None:
@@ -99,7 +99,7 @@ def _places(node: Node, known: dict | None, open_files: contextlib.ExitStack) ->
         # Docker's file of a namespace that has gone can be there still, no longer a namespace.
         if status.st_dev != nsfs:
             return None
-        places.setdefault(status.st_ino, Place(kind, name, file, status.st_ino))
+        found.setdefault(status.st_ino, Place(kind, name, file, status.st_ino))
         return status.st_ino
 
     add("host", node.name, Path(f"/proc/{node.pid}/ns/net"))
@@ -109,7 +109,7 @@ def _places(node: Node, known: dict | None, open_files: contextlib.ExitStack) ->
     sandboxes = node.root / "run/docker/netns"
     for path in sorted(sandboxes.iterdir()) if sandboxes.is_dir() else ():
         add("sandbox", path.name, path)
-    return list(places.values())
+    return list(found.values())
 
 
 async def _tools(
@@ -178,14 +178,19 @@ def _sockets(text: str) -> list[dict]:
     return found
 
 
+def join(place: Place) -> None:
+    """Take the calling thread into that namespace, for good: setns(2)."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.setns(place.file, CLONE_NEWNET):
+        raise OSError(ctypes.get_errno(), f"cannot join the namespace of {place.name}")
+
+
 def _join_and_read(places: list[Place]) -> list[dict]:
     """Read every place through netlink, joining one after the other by its file: setns(2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
     files = {place.inode: place.file for place in places}
     read = []
     for place in places:
-        if libc.setns(place.file, CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), f"cannot join the namespace of {place.name}")
+        join(place)
         read.append(_read(place, files))
     return _resolve(read)
 

@@ -6,14 +6,12 @@ Engine API where these have one.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 
 from labkit.errors import SnapshotError
 from labkit.model.nftables import NftChain
 from labkit.model.rules import Chain
-from labkit.model.value import Value
+from labkit.model.value import Saved, Value
 
 
 class Address(Value):
@@ -199,7 +197,7 @@ class Container(Value):
     ports: tuple[Port, ...] = ()
 
 
-class Snapshot(Value):
+class Snapshot(Saved):
     """Everything about a lab host's networking at one moment, or about another node's.
 
     Example:
@@ -215,27 +213,6 @@ class Snapshot(Value):
     networks: tuple[Network, ...] = ()
     containers: tuple[Container, ...] = ()
     kind: str = "host"  # "host", "station", "router", "outside"
-
-    def to_json(self) -> str:
-        """The snapshot as JSON text; ``from_json`` gives an equal one back."""
-        return msgspec.json.encode(self).decode()
-
-    @classmethod
-    def from_json(cls, text: str | bytes) -> Snapshot:
-        """The snapshot of that JSON text; SnapshotError if it is not one."""
-        try:
-            return msgspec.json.decode(text, type=cls)
-        except (msgspec.DecodeError, msgspec.ValidationError, UnicodeDecodeError) as error:
-            raise SnapshotError(f"this is not a snapshot's JSON: {error}") from error
-
-    def save(self, path: str | Path) -> None:
-        """Write the snapshot to a JSON file, readable by a person."""
-        Path(path).write_bytes(msgspec.json.format(msgspec.json.encode(self), indent=1) + b"\n")
-
-    @classmethod
-    def load(cls, path: str | Path) -> Snapshot:
-        """The snapshot saved in that JSON file."""
-        return cls.from_json(Path(path).read_bytes())
 
     @property
     def root(self) -> Namespace:

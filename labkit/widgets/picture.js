@@ -16,8 +16,10 @@ function render({ model, el }) {
   const regions = document.createElementNS(SVG, "g");
   const details = made("div", { className: "details", hidden: true });
   const drawing = made("div", { className: "drawing" }, image, canvas, details);
-  const watcher = new ResizeObserver(makeRoom);
+  const watcher = new ResizeObserver(place);
   let address = "", drawn = 0;
+  let box = null; // of the thing whose details are shown
+  let which = 0; // of the things with the picked label: one can be drawn in two places
 
   details.setAttribute("role", "region");
   details.setAttribute("aria-label", "details");
@@ -33,27 +35,32 @@ function render({ model, el }) {
   }
 
   function close() {
-    find(model.get("picked"))?.focus(); // not lost with the button that was pressed
+    const same = labelled(model.get("picked"));
+    (same[which] ?? same[0])?.focus(); // not lost with the button that was pressed
     pick("");
   }
 
-  function toggle(label) {
-    if (label === model.get("picked")) close();
+  function toggle(area, label) {
+    const same = labelled(label).indexOf(area);
+    if (label === model.get("picked") && which === same) return close();
+    which = same;
+    if (label === model.get("picked")) mark();
     else pick(label);
   }
 
   function region(thing) {
-    const rect = document.createElementNS(SVG, "rect");
     const [x, y, width, height] = thing.box;
-    const attributes = { x, y, width, height, rx: 3, role: "button", tabindex: 0, "aria-label": thing.label };
-    for (const [name, value] of Object.entries(attributes)) rect.setAttribute(name, value);
-    rect.addEventListener("click", () => toggle(thing.label));
-    rect.addEventListener("keydown", (event) => {
+    const shape = thing.path.length ? { points: thing.path.join(" ") } : { x, y, width, height, rx: 3 };
+    const area = document.createElementNS(SVG, thing.path.length ? "polyline" : "rect");
+    const attributes = { ...shape, role: "button", tabindex: 0, "aria-label": thing.label };
+    for (const [name, value] of Object.entries(attributes)) area.setAttribute(name, value);
+    area.addEventListener("click", () => toggle(area, thing.label));
+    area.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" && event.key !== " ") return;
       event.preventDefault();
-      toggle(thing.label);
+      toggle(area, thing.label);
     });
-    return rect;
+    return area;
   }
 
   // The new image is decoded before it takes the old one's place: nothing flickers.
@@ -68,35 +75,48 @@ function render({ model, el }) {
     drawing.firstChild.replaceWith(next);
     URL.revokeObjectURL(address);
     address = url;
-    const focused = regions.querySelector("rect:focus")?.getAttribute("aria-label");
+    const focused = regions.querySelector(":focus");
+    const label = focused?.getAttribute("aria-label");
+    const order = labelled(label).indexOf(focused);
     canvas.setAttribute("viewBox", `0 0 ${size[0]} ${size[1]}`);
     regions.replaceChildren(...things.map(region));
-    if (focused) find(focused)?.focus({ preventScroll: true });
+    labelled(label)[order]?.focus({ preventScroll: true });
     mark();
   }
 
-  function find(label) {
-    return [...regions.children].find((rect) => rect.getAttribute("aria-label") === label);
+  function labelled(label) {
+    return [...regions.children].filter((area) => area.getAttribute("aria-label") === label);
   }
 
   function mark() {
     const label = model.get("picked");
-    for (const rect of regions.children) {
-      rect.setAttribute("aria-pressed", rect.getAttribute("aria-label") === label);
+    for (const area of regions.children) {
+      area.setAttribute("aria-pressed", area.getAttribute("aria-label") === label);
     }
-    const { size, things } = model.get("shown");
-    const thing = things.find((each) => each.label === label);
+    const same = model.get("shown").things.filter((each) => each.label === label);
+    const thing = same[which] ?? same[0];
     details.hidden = !thing || thing.details.length + thing.commands.length === 0;
-    if (!details.hidden) describe(thing, size);
-    makeRoom();
+    if (!details.hidden) describe(thing);
+    box = details.hidden ? null : thing.box;
+    place();
   }
 
-  // The details of a thing at the bottom reach beyond the picture; in a hidden tab they have no size.
-  function makeRoom() {
-    el.style.minHeight = details.hidden ? "" : `${details.offsetTop + details.offsetHeight + 8}px`;
+  // The details lie beside their thing, right or left, or where there is no room, under it.
+  function place() {
+    el.style.minHeight = "";
+    if (!box) return;
+    const scale = drawing.clientWidth / model.get("shown").size[0];
+    const [x, y, width, height] = box.map((points) => points * scale);
+    const wide = drawing.clientWidth - details.offsetWidth;
+    const right = x + width + 6, left = x - details.offsetWidth - 6;
+    const beside = right <= wide ? right : left >= 0 ? left : null;
+    const top = Math.min(y, Math.max(0, drawing.clientHeight - details.offsetHeight));
+    details.style.left = `${beside ?? Math.max(0, Math.min(x, wide))}px`;
+    details.style.top = `${beside === null ? y + height + 6 : top}px`;
+    el.style.minHeight = `${details.offsetTop + details.offsetHeight + 8}px`;
   }
 
-  function describe(thing, [width, height]) {
+  function describe(thing) {
     const button = made("button", { textContent: "×", title: "Close", onclick: close });
     button.setAttribute("aria-label", "Close the details");
     const rows = made("dl");
@@ -109,9 +129,6 @@ function render({ model, el }) {
       const where = thing.host ? `On ${thing.host}, this shows it:` : "This shows it:";
       details.append(made("p", { textContent: where }), made("pre", { textContent: text }));
     }
-    const [x, y, , tall] = thing.box;
-    details.style.left = `min(${(100 * x) / width}%, max(0px, 100% - 26em))`;
-    details.style.top = `calc(${(100 * (y + tall)) / height}% + 6px)`;
   }
 
   function escape(event) {
@@ -126,7 +143,8 @@ function render({ model, el }) {
   model.on("change:shown", draw);
   model.on("change:picked", mark);
   model.on("change:overlay", lay);
-  watcher.observe(details);
+  watcher.observe(details); // it has a size when its tab is shown
+  watcher.observe(drawing);
   lay();
   draw();
   return () => {

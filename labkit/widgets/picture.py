@@ -67,8 +67,17 @@ class PictureView(anywidget.AnyWidget):
 
 def labels(things: list[Thing]) -> list[str]:
     """What each thing is called: "interface eth0 of web", of which host if there are many."""
-    several = len({thing.host for thing in things}) > 1
-    return [f"{t.kind} {t.name}" + f" on {t.host}" * several for t in things]
+    several = len({thing.host for thing in things} - {""}) > 1
+    return [f"{t.kind} {t.name}" + f" on {t.host}" * bool(several and t.host) for t in things]
+
+
+def _line(thing: Thing) -> list[float]:
+    """The points of a thing that is a line; nothing for one that is a box with a line to it."""
+    x, y, width, height = thing.box
+    within = all(x <= px <= x + width and y <= py <= y + height for px, py in thing.path)
+    if len(thing.path) < 2 or not within:
+        return []
+    return [float(n) for point in thing.path for n in point]
 
 
 def _described(things: list[Thing]) -> list[dict]:
@@ -76,6 +85,7 @@ def _described(things: list[Thing]) -> list[dict]:
     described = [
         {
             "box": [float(n) for n in thing.box],
+            "path": _line(thing),
             "label": label,
             "details": [list(row) for row in thing.details],
             "commands": list(thing.commands),

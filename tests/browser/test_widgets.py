@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from tests.browser.conftest import PATIENCE, SCREENSHOTS, Complaints
 
 expect.set_options(timeout=PATIENCE * 1000)
+HEADING = {"x": 120, "y": 10}  # in a box on the map, where nothing smaller lies over it
 EXPLORER, ONE, MANY, EXERCISE, RUN, STOP = range(1, 7)  # the cells of notebook.py
 
 
@@ -46,8 +47,12 @@ def page(tab: Page, jupyter: str) -> Page:
 def photograph(request: pytest.FixtureRequest, tab: Page) -> Iterator[None]:
     """Keep what the page looks like at the end of a test, of one that fails too."""
     yield
+    photograph_now(tab, request.node.name.removeprefix("test_"))
+
+
+def photograph_now(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-    tab.screenshot(path=SCREENSHOTS / f"{request.node.name.removeprefix('test_')}.png")
+    page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
 def cell(page: Page, number: int) -> Locator:
@@ -78,6 +83,15 @@ def status(page: Page) -> Locator:
     return output(page, EXPLORER).get_by_role("status")
 
 
+def thing(page: Page, label: str) -> Locator:
+    return output(page, EXPLORER).get_by_role("button", name=label, exact=True)
+
+
+def details(page: Page) -> Locator:
+    """Of what is picked on the map."""
+    return output(page, EXPLORER).locator(".labkit-picture .details").first
+
+
 def live(page: Page) -> Locator:
     return output(page, EXPLORER).get_by_role("button", name="Live")
 
@@ -91,6 +105,38 @@ def test_the_explorer_shows_the_map_and_under_it_a_table(page: Page):
     summary.click()
 
 
+def test_a_thing_on_the_map_is_picked_with_the_mouse(page: Page):
+    web = thing(page, "container web")
+    web.click(position=HEADING)
+    expect(web).to_have_attribute("aria-pressed", "true")
+    expect(details(page)).to_contain_text("nginx")
+    expect(details(page).locator("pre")).to_contain_text("docker inspect")
+    web.click(position=HEADING)
+    expect(details(page)).to_be_hidden()
+    web.click(position=HEADING)
+    details(page).get_by_role("button", name="Close").click()
+    expect(details(page)).to_be_hidden()
+    expect(web).to_be_focused()
+
+
+def test_a_thing_on_the_map_is_picked_with_the_keyboard(page: Page):
+    output(page, EXPLORER).get_by_role("tab", name="Map").click()
+    eth0 = thing(page, "interface eth0 of web")
+    for _ in range(40):
+        page.keyboard.press("Tab")
+        if eth0.evaluate("element => element === document.activeElement"):
+            break
+    expect(eth0).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(eth0).to_have_attribute("aria-pressed", "true")
+    expect(details(page)).to_contain_text("172.17.0.2/16")
+    expect(page.get_by_text("Mode: Command")).to_be_visible()  # Enter was not the notebook's
+    photograph_now(page, "a_thing_with_the_keyboards_focus")
+    page.keyboard.press("Escape")
+    expect(details(page)).to_be_hidden()
+    expect(eth0).to_be_focused()
+
+
 def test_a_tab_is_drawn_when_it_is_opened(page: Page):
     tabs = output(page, EXPLORER).get_by_role("tab")
     for name, shows in (("NAT table", "NAT table of host1"), ("Map", "map of host1")):
@@ -102,6 +148,8 @@ def test_another_host_can_be_chosen(page: Page):
     choice = output(page, EXPLORER).get_by_label("Lab host:")
     choice.select_option("host2")
     expect(the_map(page)).to_have_attribute("alt", "map of host2: 0 containers, 1 bridge")
+    choice.select_option("all hosts")
+    expect(thing(page, "lab host host2 on host2")).to_be_visible()
     choice.select_option("host1")
     expect(the_map(page)).to_have_attribute("alt", "map of host1: 1 container, 1 bridge")
 
@@ -110,8 +158,13 @@ def test_live_mode_draws_a_new_container_without_a_click(page: Page):
     live(page).click()
     expect(live(page)).to_have_class(re.compile("mod-active"))
     expect(status(page)).to_have_text("host1, live")
+    web = thing(page, "container web")
+    web.click(position=HEADING)
     run(page, RUN)
     expect(the_map(page)).to_have_attribute("alt", "map of host1: 2 containers, 1 bridge")
+    expect(thing(page, "container first")).to_have_attribute("aria-pressed", "false")
+    expect(web).to_have_attribute("aria-pressed", "true")  # still
+    expect(details(page)).to_contain_text("container web")
     live(page).click()
     expect(live(page)).not_to_have_class(re.compile("mod-active"))
 
@@ -154,6 +207,7 @@ def test_after_a_reload_of_the_page_the_widgets_live_on(page: Page):
     page.reload()
     expect(the_map(page)).to_have_attribute("alt", "map of host1: 2 containers, 1 bridge")
     expect(output(page, ONE)).to_contain_text("committed: 3")
+    expect(details(page)).to_contain_text("container web")  # picked before
     choice = output(page, EXPLORER).get_by_label("Lab host:")
     choice.select_option("host2")
     expect(the_map(page)).to_have_attribute("alt", "map of host2: 0 containers, 1 bridge")

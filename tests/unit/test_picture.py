@@ -43,6 +43,7 @@ def test_it_carries_the_picture_its_words_and_its_things(view):
     assert view.shown["things"] == [
         {
             "box": [10, 10, 200, 80],
+            "path": [],
             "label": "container web",
             "details": [["image", "nginx"]],
             "commands": ["docker inspect web"],
@@ -58,6 +59,20 @@ def test_small_things_lie_on_large_ones_in_whatever_order_they_come(view):
             "container web",
             "interface eth0 of web",
         ]
+
+
+def test_a_line_is_picked_on_its_line_and_not_in_the_box_around_it(view):
+    path = ((20, 20), (20, 60), (90, 60))
+    wire = Thing((18, 18, 80, 50), "wire", "eth0 of web", path=path)
+    flag = Thing((80, 70, 40, 20), "published port", "8080/tcp of web", path=path)
+    port = replace(PORT, path=((24, 24),))
+    view.show(picture(wire, flag, port))
+    paths = {t["label"]: t["path"] for t in view.shown["things"]}
+    assert paths == {
+        "wire eth0 of web": [20, 20, 20, 60, 90, 60],
+        "published port 8080/tcp of web": [],
+        "interface eth0 of web": [],
+    }
 
 
 def test_on_a_map_of_several_hosts_a_label_says_on_which(view):

@@ -9,6 +9,7 @@ import argparse
 import datetime
 import os
 import platform
+import secrets
 import subprocess
 import tempfile
 import time
@@ -20,6 +21,7 @@ from labkit.machine import image
 from tests.bench.draw import draw
 from tests.bench.figures import Figure, paired, timed
 from tests.bench.snapshot import snapshot
+from tests.endurance import crowd, kills, row
 from tests.fuzz import TARGETS, attack
 
 BARE = Path(__file__).with_name("bare.sh")
@@ -124,6 +126,14 @@ def fuzz(_: int) -> Iterator[str]:
         )
 
 
+def endurance(_: int) -> Iterator[str]:
+    """Labs killed at random moments, twenty at once for three minutes, a hundred in a row."""
+    counts = kills(50, seed=secrets.randbits(32))
+    yield f"{counts.total()} labs killed at random moments, {counts.total()} clean: {dict(counts)}"
+    yield f"{crowd(20, 180)} labs by 20 processes in 3 minutes, all clean"
+    yield f"{row(100)} labs in a row in one process, all clean"
+
+
 BENCHES = {
     "start": start,
     "run": run,
@@ -132,6 +142,7 @@ BENCHES = {
     "test": suite,
     "fuzz": fuzz,
     "snapshot": snapshot,
+    "endurance": endurance,
     "draw": draw,
 }
 

@@ -202,7 +202,7 @@ def clean(typed: argparse.Namespace) -> int:
     """Remove the machine images and what killed labs left; say what it was."""
     from labkit import leftovers
     from labkit.machine.builder import remove
-    from labkit.machine.image import cache
+    from labkit.machine.image import booter, cache
 
     used = leftovers.words()
     said = []
@@ -212,7 +212,7 @@ def clean(typed: argparse.Namespace) -> int:
                 said.append(f"kept {path}: a running lab uses it")
             else:
                 said.append(f"removed {path} ({decimal(leftovers.size(path))})")
-                remove(path)
+                remove(booter().privilege, path)
             print(said[-1], flush=True)
     for path in leftovers.cgroups(used):
         try:

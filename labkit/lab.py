@@ -32,7 +32,7 @@ class Lab:
         stations: plain computers on the LAN: ``lab.station1``, …
         engine: which generation of Docker Engine, "26.1" or "20.10".
         image: the machine image to boot, where it is not the one that ``engine`` names.
-        machine: how to boot it, by name ("root"); the best that can boot here if None.
+        machine: how to boot it, by name ("root", "user"); the best that can boot here if None.
 
     Example:
         >>> with Lab(hosts=2) as lab:  # doctest: +SKIP

@@ -9,7 +9,7 @@ import signal
 import sys
 import traceback
 
-from labkit.agent import engine, network
+from labkit.agent import engine, network, one_id
 from labkit.agent.events import events
 from labkit.agent.journey import journey
 from labkit.agent.observe import observe
@@ -74,6 +74,8 @@ async def main() -> None:
     # What a shell in the background ignores, its children ignore: a machine's programs must not.
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)
+    if one_id.is_alone():
+        one_id.pretend()
     agent = Agent()
     calls = ("build", "execute", "connect", "observe", "events", "journey")
     try:

@@ -9,7 +9,10 @@ node=/lab/nodes/$name
 root=$node/root
 mkdir -p "$node/upper" "$node/work" "$root"
 mount --make-rprivate /
-mount -t overlay -o "lowerdir=/lab/image,upperdir=$node/upper,workdir=$node/work" overlay "$root"
+read -r _ _ ids < /proc/self/uid_map
+[ "$ids" = 4294967295 ] && marks='' || marks=,userxattr  # in a user namespace: user_namespaces(7)
+layers=lowerdir=/lab/image,upperdir=$node/upper,workdir=$node/work
+mount -t overlay -o "$layers$marks" overlay "$root"
 
 # The learner's kernel is not the lab's to tune: of /proc/sys only the network part, which is
 # this namespace's own, can be written.
@@ -40,6 +43,7 @@ if [ "$kind" = host ]; then
     mount -t tmpfs -o mode=710 tmpfs "$docker"
     cp "$here/containerd.toml" "$root/etc/containerd/config.toml"
     cp -p "$here/docker.init" "$root/etc/init.d/docker"
+    [ -z "$marks" ] || cp -p "$here/runc.sh" "$root/usr/local/sbin/runc"
     if [ -d "$root/$labkit/skeleton" ]; then
         # The images' layers are shared: the skeleton is an engine's data root in which each layer
         # is a link to the machine image's one copy. Containers stack on that copy where it is in

@@ -9,6 +9,7 @@ from typing import Protocol
 from labkit.errors import MachineError, UsageError
 from labkit.machine.container import ContainerMachine
 from labkit.machine.root import RootMachine
+from labkit.machine.user import UserMachine
 
 
 class Machine(Protocol):
@@ -38,7 +39,7 @@ class Machine(Protocol):
         """
 
 
-MACHINES: tuple[Machine, ...] = (RootMachine(), ContainerMachine())  # best first
+MACHINES: tuple[Machine, ...] = (RootMachine(), UserMachine(), ContainerMachine())  # best first
 
 
 def named(name: str) -> Machine:

@@ -1,7 +1,7 @@
 """Runs mmdebstrap and other programs that make a file system tree, and explains their failures.
 
-What differs between building as root and building as an ordinary user is in ``shell``: the words
-before each command.
+What differs between building as root and building as an ordinary user is in privilege.py: the
+words before each command.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 from labkit.errors import ImageError
 from labkit.machine.prerequisites import KEYRING
+from labkit.machine.privilege import Privilege
 
 Say = Callable[[str, str, int], None]
 """Called with a job's name, the step it is at, and how many steps it has about."""
@@ -32,6 +33,7 @@ NETWORK = re.compile(
 STEP = re.compile(
     r"^I: ((?:running apt-get update|downloading|extracting|installing|cleaning|creating).*?)\.*$"
 )
+PROXIES = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
 STEPS = 7  # of these in one run of mmdebstrap
 
 
@@ -45,25 +47,11 @@ class Job:
     result: Path
 
 
-def shell() -> tuple[str, ...]:
-    """The words before a command that writes trees with many owners.
-
-    Its own mount and pid namespaces: whatever it mounts or starts ends with it, and it ends with
-    this process, however that ends.
-    """
-    if os.geteuid() != 0:
-        raise ImageError("building the machine image needs root: run it once as root")
-    return (
-        "setpriv", "--pdeathsig", "KILL",
-        "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
-    )  # fmt: skip
-
-
-def remove(*trees: Path) -> None:
+def remove(way: Privilege, *trees: Path) -> None:
     """Remove trees, the halves of a build that was interrupted; not there is fine."""
     there = [str(tree) for tree in trees if tree.exists() or tree.is_symlink()]
     if there:
-        run(*shell(), "rm", "--recursive", "--force", "--one-file-system", "--", *there)
+        run(*way.shell(), "rm", "--recursive", "--force", "--one-file-system", "--", *there)
 
 
 def run(*command: str) -> None:
@@ -73,9 +61,9 @@ def run(*command: str) -> None:
         raise explain(command[-1], done.stderr.splitlines())
 
 
-def unpack(write: Callable[[object], None], folder: Path) -> None:
+def unpack(way: Privilege, write: Callable[[object], None], folder: Path) -> None:
     """Unpack into a folder the tar that ``write`` writes to the file it is given."""
-    command = (*shell(), "tar", "--extract", "--xattrs", "--xattrs-include=security.*")
+    command = (*way.shell(), "tar", "--extract", "--xattrs", "--xattrs-include=security.*")
     with subprocess.Popen(
         (*command, "--numeric-owner", "--directory", str(folder)),
         stdin=subprocess.PIPE,
@@ -86,21 +74,25 @@ def unpack(write: Callable[[object], None], folder: Path) -> None:
             tar.stdin.close()
         except BrokenPipeError:
             pass  # tar ended early, and says why
-        except BaseException:
-            tar.kill()
-            raise
         said = tar.stderr.read().decode(errors="replace").splitlines()
     if tar.returncode != 0:
         raise explain("tar", said)
 
 
-def cook(jobs: list[Job], folder: Path, say: Say) -> None:
+# Runs a command for as long as standard input is open. A command that sudo runs can't be ended by
+# a signal of ours, and should end with us, however we end.
+LIFELINE = '"$@" < /dev/null & exec > /dev/null 2>&1; cat; kill -KILL $!; wait $!'
+
+
+def cook(way: Privilege, jobs: list[Job], folder: Path, say: Say) -> None:
     """Run mmdebstrap for every job, side by side. A job's result appears when it is whole."""
     half = {job: job.result.with_name(f"half.{job.result.name}") for job in jobs}
     scratch = folder / "scratch"
-    remove(scratch, *half.values())
+    remove(way, scratch, *half.values())
     scratch.mkdir()
-    environment = {**_proxies(), **os.environ, "TMPDIR": str(scratch)}
+    variables = {**_environment(), "TMPDIR": str(scratch)}  # sudo passes on none by itself
+    said_so = ("env", *(f"{name}={value}" for name, value in variables.items()))
+    before = (*way.words, *said_so, "sh", "-c", LIFELINE, "sh", *way.inside())
     said: dict[Job, list[str]] = {job: [] for job in jobs}
     lines: queue.Queue[tuple[Job, str | None]] = queue.Queue()
     running: dict[Job, subprocess.Popen] = {}
@@ -114,13 +106,12 @@ def cook(jobs: list[Job], folder: Path, say: Say) -> None:
     try:
         for job in jobs:
             running[job] = subprocess.Popen(
-                (*shell(), *mmdebstrap(job, half[job])),
+                (*before, *mmdebstrap(way, job, half[job])),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL,
+                stdin=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                env=environment,
                 start_new_session=True,  # Ctrl-C is for us; we end them
             )
             readers.append(threading.Thread(target=read, args=(job,), daemon=True))
@@ -132,26 +123,35 @@ def cook(jobs: list[Job], folder: Path, say: Say) -> None:
                 if step := STEP.match(line):
                     say(job.name, step[1], STEPS)
                 job, line = lines.get()
+            running[job].stdin.close()
             if running[job].wait() != 0:
                 raise explain("mmdebstrap", said[job])
             half[job].rename(job.result)
             say(job.name, "done", STEPS)
     finally:
         for process in running.values():
-            process.kill()
+            process.stdin.close()
         for reader in readers:
             reader.join()  # the end of its output: nothing that it started still writes
         for process in running.values():
             process.wait()
-    remove(scratch)
+    remove(way, scratch)
 
 
-def mmdebstrap(job: Job, result: Path) -> tuple[str, ...]:
-    """The command line of a job."""
+def mmdebstrap(way: Privilege, job: Job, result: Path) -> tuple[str, ...]:
+    """The command line of a job.
+
+    A user namespace makes no devices and mounts no /sys, one with a single id no devpts; neither
+    is missed, for machines and containers bring their own.
+    """
+    skip = ("output/dev", "chroot/mount/sys") if way.flags else ()
+    skip += ("chroot/mount/dev",) if way.under else ()
+    skipped = (f"--skip={','.join(skip)}",) if skip else ()
     keyring = (f"--keyring={KEYRING}",) if KEYRING.exists() else ()
     mirror = os.environ.get("LABKIT_MIRROR")
     return (
-        "mmdebstrap", *keyring, *job.options, job.release, str(result), *([mirror] * bool(mirror)),
+        "mmdebstrap", "--mode=root", *skipped, *keyring, *job.options, job.release, str(result),
+        *([mirror] * bool(mirror)),
     )  # fmt: skip
 
 
@@ -186,14 +186,18 @@ def is_full(error: OSError) -> bool:
     return error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
-def _proxies() -> dict[str, str]:
-    """The proxies in the system's apt configuration, as variables: mmdebstrap's apt reads those."""
+def _environment() -> dict[str, str]:
+    """The variables that mmdebstrap needs: where programs are, and the proxies.
+
+    Proxies of the system's apt configuration are among them: mmdebstrap's apt reads variables.
+    """
+    found = {"PATH": f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"}
+    found |= {name: value for name, value in os.environ.items() if name.lower() in PROXIES}
     if not shutil.which("apt-config"):
-        return {}
-    found = {}
+        return found
     for scheme in ("http", "https"):
         words = ("apt-config", "dump", "--format", "%v%n", f"Acquire::{scheme}::Proxy")
         value = subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
         if value.startswith("http"):
-            found[f"{scheme}_proxy"] = value.splitlines()[0]
+            found.setdefault(f"{scheme}_proxy", value.splitlines()[0])
     return found

@@ -13,15 +13,16 @@ Then ``root`` takes its place in the cache, in one step. Nothing here needs the 
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from labkit.errors import CommandError, ImageError
 from labkit.machine import builder, prerequisites
+from labkit.machine.privilege import Privilege
 from labkit.machine.progress import Steps
 from labkit.machine.recipe import IMAGES, Recipe, recipe
 
@@ -42,25 +43,60 @@ def architecture(processor: str = "") -> str:
     return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}.get(name, name)
 
 
-def find(engine: str = "26.1") -> Path | None:
+class Booter(Protocol):
+    """A machine that boots an image's files as they lie on disk, so that their owners matter."""
+
+    name: str
+    privilege: Privilege | None
+
+
+def place(wanted: Recipe, way: Privilege) -> Path:
+    """Where the image of that recipe is or will be, with the owners that this privilege gives."""
+    return cache() / f"{wanted.name(architecture())}{way.owner}"
+
+
+def find(engine: str = "26.1", machine: Booter | None = None) -> Path | None:
     """The image of that engine generation if it is in the cache, made from today's recipe."""
-    path = cache() / recipe(engine).name(architecture())
-    return path if path.is_dir() else None
+    wanted = recipe(engine)
+    way = (machine or booter()).privilege
+    return path if way and (path := place(wanted, way)).is_dir() else None
 
 
-def ensure(engine: str = "26.1", progress: builder.Say | None = None) -> Path:
+def booter() -> Booter:
+    """The best machine that can boot an image's files here; MachineError when none can."""
+    from labkit.machine import MACHINES
+
+    reasons = []
+    for machine in MACHINES:
+        if hasattr(machine, "privilege"):
+            able, why = machine.available()
+            if able:
+                return machine
+            reasons.append(f"{machine.name}: {why}")
+    raise ImageError(
+        "building the machine image needs root, passwordless sudo or user namespaces "
+        f"({'; '.join(reasons)})"
+    )
+
+
+def ensure(
+    engine: str = "26.1", progress: builder.Say | None = None, machine: Booter | None = None
+) -> Path:
     """The image of that engine generation, built first if it is not there.
 
     Args:
         engine: "26.1" or "20.10".
         progress: called with a job's name, its step and its number of steps; shows them if None.
+        machine: the machine whose image it is, which boots it while it is built; the best if None.
     """
-    if image := find(engine):
+    recipe(engine)  # says what is wrong with it first
+    machine = machine or booter()
+    if image := find(engine, machine):
         return image
     with contextlib.ExitStack() as stack:
         say = progress or stack.enter_context(Steps())
         try:
-            return _build(recipe(engine), say)
+            return _build(recipe(engine), machine, say)
         except KeyboardInterrupt:
             raise ImageError(
                 "building the machine image was interrupted; what was finished is kept, and the "
@@ -72,11 +108,11 @@ def ensure(engine: str = "26.1", progress: builder.Say | None = None) -> Path:
             raise ImageError(f"the machine image could not be written: {error}") from error
 
 
-def _build(wanted: Recipe, say: builder.Say) -> Path:
-    builder.shell()  # refuses those who can't build, before anything is written
+def _build(wanted: Recipe, machine: Booter, say: builder.Say) -> Path:
+    way = machine.privilege
     prerequisites.install(lambda step: say("packages", step, 1))
     cache().mkdir(parents=True, exist_ok=True)
-    final = cache() / wanted.name(architecture())
+    final = place(wanted, way)
     with _alone(say):
         if final.is_dir():  # somebody else built it while we waited
             return final
@@ -89,31 +125,31 @@ def _build(wanted: Recipe, say: builder.Say) -> Path:
         ]
         if todo := [job for job in jobs if not job.result.exists()]:
             _check_room()
-            builder.cook(todo, part, say)
-        _bake(root, toolbox, say)
-        root.rename(final)
-        builder.remove(part)
+            builder.cook(way, todo, part, say)
+        _bake(machine, root, toolbox, say)
+        builder.run(*way.shell(), "mv", "--no-target-directory", str(root), str(final))
+        builder.remove(way, part)
     return final
 
 
-def _bake(root: Path, toolbox: Path, say: builder.Say) -> None:
+def _bake(machine: Booter, root: Path, toolbox: Path, say: builder.Say) -> None:
     """Build the Docker images on a lab host of this very image, and keep their layers in it."""
     from labkit.lab import Lab  # here, because a lab needs an image
 
-    job, steps = "Docker images", 3
+    job, steps, way = "Docker images", 3, machine.privilege
     say(job, "booting a lab host", steps)
-    builder.remove(root / LABKIT)
+    builder.remove(way, root / LABKIT)
     build = root / LABKIT / "build"
-    shutil.copytree(IMAGES, build)
-    os.link(toolbox, build / "toolbox" / "rootfs.tar")
+    copy = 'mkdir -p "${3%/*}" && cp -r "$1" "$3" && ln "$2" "$3/toolbox/rootfs.tar"'
+    builder.run(*way.shell(), "sh", "-c", copy, "sh", str(IMAGES), str(toolbox), str(build))
     try:
-        with Lab(hosts=1, image=root) as lab:
+        with Lab(hosts=1, image=root, machine=machine.name) as lab:
             say(job, "building toolbox, nginx and busybox", steps)
             script = f"sh /{LABKIT}/build/bake.sh"
-            builder.unpack(lambda file: lab.host1.save(script, file), root / LABKIT)
+            builder.unpack(way, lambda file: lab.host1.save(script, file), root / LABKIT)
     except CommandError as error:
         raise builder.explain("docker build", error.stderr.splitlines()) from error
-    builder.remove(build)
+    builder.remove(way, build)
     say(job, "done", steps)
 
 
@@ -129,6 +165,8 @@ def _check_room() -> None:
 @contextlib.contextmanager
 def _alone(say: builder.Say) -> Iterator[None]:
     """Hold the cache's lock: of two builds at once, the second waits for the first one's image."""
+    import fcntl  # here, because Windows has none, and builds no image this way
+
     with open(cache() / "lock", "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

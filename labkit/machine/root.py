@@ -9,9 +9,17 @@ import sys
 from pathlib import Path
 
 from labkit.machine.image import ensure
+from labkit.machine.privilege import ROOT, SUDO, Privilege
 
+SCRIPT = Path(__file__).with_name("namespaces.sh")
 TOOLS = ("unshare", "nsenter", "pivot_root", "find")
-TRIAL = "unshare --mount --pid --net --uts --ipc --cgroup --fork"
+
+
+def missing_tools() -> str:
+    """Which of the programs that boot a machine in namespaces are not here, and what to do."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"  # a user's often lacks these
+    missing = [tool for tool in TOOLS if not shutil.which(tool, path=path)]
+    return f"{', '.join(missing)} not found; install util-linux" if missing else ""
 
 
 class RootMachine:
@@ -23,24 +31,28 @@ class RootMachine:
         """Whether this machine can boot here, and why or why not, in words."""
         if not sys.platform.startswith("linux"):
             return False, f"this system is {sys.platform}; the root machine needs Linux"
-        if os.geteuid() != 0:
-            return False, "you are not root; run ./lab as root"
-        missing = [tool for tool in TOOLS if not shutil.which(tool)]
-        if missing:
-            return False, f"{', '.join(missing)} not found; install util-linux"
-        trial = [*TRIAL.split(), "true"]
-        done = subprocess.run(trial, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            return False, f"this root may not make namespaces ({done.stderr.strip()})"
-        return True, "Linux, and you are root"
+        if missing := missing_tools():
+            return False, missing
+        if refusal := self.privilege.refusal():
+            if self.privilege is ROOT:
+                return False, f"this root may not make namespaces ({refusal})"
+            return False, "you are not root, and sudo wants a password; run ./lab as root"
+        if self.privilege is ROOT:
+            return True, "Linux, and you are root"
+        return True, "Linux, and sudo makes you root without a password"
+
+    @property
+    def privilege(self) -> Privilege:
+        """How it becomes root."""
+        return ROOT if os.geteuid() == 0 else SUDO
 
     def prepare(self, engine: str, image: Path | None = None) -> Path:
-        """The image's directory: it boots as it is."""
-        return image or ensure(engine)
+        """The image, built first if need be."""
+        return image or ensure(engine, machine=self)
 
     def command(self, image: Path, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's.
 
         It removes ``run``, the directory of the lab's sockets, when the machine has gone.
         """
-        return ["sh", str(Path(__file__).with_name("root.sh")), str(image), str(run)]
+        return [*self.privilege.words, "sh", str(SCRIPT), str(image), str(run)]

@@ -1,4 +1,4 @@
-# The inside of root.sh: process 1 of the machine. Arguments: IMAGE RUNDIR CGROUP...
+# The inside of namespaces.sh: process 1 of the machine. Arguments: IMAGE RUNDIR CGROUP...
 set -eu
 image=$1 machine=$2/machine root=$2/machine/root
 if [ $# -gt 2 ]; then
@@ -8,12 +8,16 @@ if [ $# -gt 2 ]; then
     exec unshare --cgroup sh "$0" "$image" "${machine%/*}"
 fi
 mounts=$(cat /proc/self/mounts)  # as the learner's system has them, before ours join the list
+# In a user namespace overlayfs keeps its marks where its root may write them: user_namespaces(7).
+read -r _ _ ids < /proc/self/uid_map
+[ "$ids" = 4294967295 ] && marks='' || marks=,userxattr
 
 mkdir "$machine"
 mount --make-rprivate /
 mount -t tmpfs -o mode=755 labkit "$machine"
 mkdir "$machine/upper" "$machine/work" "$machine/lab" "$root"
-mount -t overlay -o "lowerdir=$image,upperdir=$machine/upper,workdir=$machine/work" overlay "$root"
+layers=lowerdir=$image,upperdir=$machine/upper,workdir=$machine/work
+mount -t overlay -o "$layers$marks" overlay "$root"
 
 # The nodes stack their own overlays on the image itself, and live on the tmpfs under /lab.
 mkdir "$root/lab" "$machine/lab/image" "$machine/lab/nodes"
@@ -38,6 +42,7 @@ while read -r _ place kind options _; do
             mkdir -p "$root$place"
             mount -t cgroup2 cgroup2 "$root$place"
             # In version 2 a group with processes has no groups below it: runc's would not work.
+            [ -w "$root$place" ] || continue  # an ordinary user's, whose engine sets no limits
             mkdir "$root$place/machine"
             echo $$ > "$root$place/machine/cgroup.procs"
             ;;
@@ -65,7 +70,9 @@ for device in null zero full random urandom tty; do
     mount --bind /dev/$device $device
 done
 mkdir pts shm mqueue
-mount -t devpts -o newinstance,ptmxmode=0666,mode=620,gid=5 devpts pts
+terminals=newinstance,ptmxmode=0666,mode=620
+chown :5 pts 2> /dev/null && terminals=$terminals,gid=5  # group tty, where there are groups
+mount -t devpts -o "$terminals" devpts pts
 mount -t tmpfs -o mode=1777 tmpfs shm
 ln -s pts/ptmx ptmx
 ln -s /proc/self/fd fd

@@ -1,17 +1,21 @@
-# Boot the machine image in namespaces of its own, as root. Arguments: IMAGE RUNDIR.
+# Boot the machine image in namespaces of its own. Arguments: IMAGE RUNDIR, and how an ordinary user
+# becomes root in them: options of unshare(1) such as --map-root-user; none for those who are root.
 # Standard input and output are the agent's. This shell stays outside to tidy up: it outlives the
 # learner's kernel, however that ends, and removes what namespaces do not take along.
 set -eu
 image=$1 run=$2
+shift 2
 trap '' HUP INT TERM  # only the end of the machine ends this shell
 
 # A directory in every cgroup hierarchy of this system (cgroups(7)): one with version 2, several
-# with version 1, where a new directory has no processors yet.
+# with version 1, where a new directory has no processors yet. An ordinary user may make none.
 groups=''
 while read -r _ place kind _; do
-    case $kind in cgroup | cgroup2) groups="$groups $place/labkit.${run##*/}" ;; esac
+    case $kind in
+        cgroup | cgroup2) [ ! -w "$place" ] || groups="$groups $place/labkit.${run##*/}" ;;
+    esac
 done < /proc/self/mounts
-mkdir $groups
+[ -n "$groups" ] && mkdir $groups || set -- "$@" --cgroup
 for group in $groups; do
     if [ -e "$group/cpuset.mems" ] && [ ! -e "$group/cgroup.controllers" ]; then
         for file in cpuset.cpus cpuset.mems; do
@@ -24,10 +28,10 @@ done
 status=0
 (
     trap - HUP INT TERM  # what is ignored here would be ignored by every program in the machine
-    exec unshare --mount --pid --net --uts --ipc --fork --kill-child \
+    exec unshare "$@" --mount --pid --net --uts --ipc --fork --kill-child \
         sh "${0%.sh}-inner.sh" "$image" "$run" $groups
 ) || status=$?
 
-find $groups -depth -type d -exec rmdir {} +
+[ -z "$groups" ] || find $groups -depth -type d -exec rmdir {} +
 rm -rf "$run"
 exit $status

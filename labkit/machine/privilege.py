@@ -1,0 +1,102 @@
+"""How labkit becomes root over namespaces and over files with many owners: four ways, best first.
+
+An ordinary user is root in a user namespace of their own (user_namespaces(7)): there root is that
+user, and the others are subordinate ids of theirs (subuid(5)), where there are any.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import labkit.agent
+
+ONE_ID = Path(labkit.agent.__file__).with_name("one_id.py")
+
+
+@dataclass(frozen=True)
+class Privilege:
+    """One way to become root.
+
+    Attributes:
+        words: what stands before unshare(1) on a command line.
+        flags: unshare's options that make a user namespace.
+        under: what stands before the command that unshare runs.
+        owner: in the names of machine images, for their files have the owners of this way.
+    """
+
+    words: tuple[str, ...] = ()
+    flags: tuple[str, ...] = ()
+    under: tuple[str, ...] = ()
+    owner: str = ""
+
+    def refusal(self) -> str:
+        """Why this way is closed here; empty where it is open. Tried, not looked up."""
+        trial = (*self.words, "unshare", *self.flags, "--mount", "--net", "--pid", "--fork", "true")
+        try:
+            done = subprocess.run(trial, capture_output=True, text=True, check=False)
+        except OSError as error:
+            return f"{error.filename}: {error.strerror}"
+        if done.returncode == 0:
+            return ""
+        return (done.stderr.strip().splitlines() or [f"{trial[0]} failed"])[-1]
+
+    def shell(self) -> tuple[str, ...]:
+        """The words before a command that writes trees with many owners."""
+        return (*self.words, *self.inside())
+
+    def inside(self) -> tuple[str, ...]:
+        """Of these words, those that make namespaces: whatever is mounted or started there ends."""
+        namespaces = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
+        return ("unshare", *self.flags, *namespaces, *self.under)
+
+
+ROOT = Privilege()
+# Credentials that sudo remembers would make a way that closes after some minutes.
+SUDO = Privilege(words=("sudo", "--reset-timestamp", "--non-interactive", "--"))
+MANY_IDS = Privilege(flags=("--map-root-user", "--map-auto"), owner="-user")
+ONE_ID_ONLY = Privilege(
+    flags=("--map-root-user",), under=(sys.executable, "-I", str(ONE_ID)), owner="-user"
+)
+
+
+def first(*privileges: Privilege) -> Privilege | None:
+    """The first of these ways that is open here."""
+    return next((way for way in privileges if not way.refusal()), None)
+
+
+def ban() -> tuple[str, str]:
+    """What forbids user namespaces to ordinary users here, and how root allows them; or ("", "")."""
+    for path, forbids, what in BANS:
+        try:
+            value = Path("/proc/sys", path).read_text().strip()
+        except OSError:  # this kernel has no such setting
+            continue
+        if value == forbids:
+            name = path.replace("/", ".")
+            allows = "10000" if forbids == "0" and "max" in path else str(1 - int(forbids))
+            return f"{what} ({name} is {value})", f"as root: sysctl {name}={allows}"
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return "", ""
+    if "\nSeccomp:\t2" in status:
+        return (
+            "a seccomp filter may forbid them, as in most containers",
+            "run labkit outside of the container",
+        )
+    return "", ""
+
+
+BANS = (
+    (
+        "kernel/apparmor_restrict_unprivileged_userns",
+        "1",
+        "AppArmor leaves ordinary users' namespaces without power",
+    ),
+    ("kernel/unprivileged_userns_clone", "0", "Debian's kernel forbids them to ordinary users"),
+    ("user/max_user_namespaces", "0", "this system allows none"),
+)
+"""Settings: the path below /proc/sys, the value that forbids, and what it does."""

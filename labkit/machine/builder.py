@@ -62,8 +62,14 @@ def run(*command: str) -> None:
 
 
 def unpack(way: Privilege, write: Callable[[object], None], folder: Path) -> None:
-    """Unpack into a folder the tar that ``write`` writes to the file it is given."""
-    command = (*way.shell(), "tar", "--extract", "--xattrs", "--xattrs-include=security.*")
+    """Unpack into a folder the tar that ``write`` writes to the file it is given.
+
+    But for overlayfs's scratch: a whiteout there can be listed on a lab host, and not be copied.
+    """
+    command = (
+        *way.shell(), "tar", "--extract", "--xattrs", "--xattrs-include=security.*",
+        "--anchored", "--exclude=skeleton/overlay2/*/work/work",
+    )  # fmt: skip
     with subprocess.Popen(
         (*command, "--numeric-owner", "--directory", str(folder)),
         stdin=subprocess.PIPE,

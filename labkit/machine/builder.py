@@ -85,9 +85,17 @@ def unpack(way: Privilege, write: Callable[[object], None], folder: Path) -> Non
         raise explain("tar", said)
 
 
-# Runs a command for as long as standard input is open. A command that sudo runs can't be ended by
-# a signal of ours, and should end with us, however we end.
-LIFELINE = '"$@" < /dev/null & exec > /dev/null 2>&1; cat; kill -KILL $!; wait $!'
+# Runs a command for as long as standard input is open. What sudo runs can't be ended by a signal of
+# ours, and should end with us, however we end.
+LIFELINE = """
+exec 3<&0
+"$@" < /dev/null 3<&- & command=$!
+{ cat <&3; kill -KILL $command; } > /dev/null 2>&1 & guard=$!
+wait $command
+status=$?
+kill $guard
+exit $status
+"""
 
 
 def cook(way: Privilege, jobs: list[Job], folder: Path, say: Say) -> None:

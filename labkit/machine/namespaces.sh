@@ -15,7 +15,7 @@ while read -r _ place kind _; do
         cgroup | cgroup2) [ ! -w "$place" ] || groups="$groups $place/labkit.${run##*/}" ;;
     esac
 done < /proc/self/mounts
-[ -n "$groups" ] && mkdir $groups || set -- "$@" --cgroup
+if [ -n "$groups" ]; then mkdir $groups; else set -- "$@" --cgroup; fi
 for group in $groups; do
     if [ -e "$group/cpuset.mems" ] && [ ! -e "$group/cgroup.controllers" ]; then
         for file in cpuset.cpus cpuset.mems; do
@@ -32,6 +32,11 @@ status=0
         sh "${0%.sh}-inner.sh" "$image" "$run" $groups
 ) || status=$?
 
-[ -z "$groups" ] || find $groups -depth -type d -exec rmdir {} +
+# Where unshare was killed, the processes of the machine are on their way out still.
+for _ in $(seq 100); do
+    [ -n "$groups" ] || break
+    ! find $groups -depth -type d -exec rmdir {} + 2> /dev/null || break
+    sleep 0.05
+done
 rm -rf "$run"
 exit $status

@@ -1,0 +1,37 @@
+"""Every machine that this computer can boot does the same: test_fixed_set.py on each of them.
+
+On an ordinary user's machines it runs as a user who is made for it: as_user.py. There the first
+run builds that user's machine image.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from labkit.machine import named
+from tests.engine import as_user
+
+FIXED_SET = Path(__file__).with_name("test_fixed_set.py")
+PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(FIXED_SET))
+
+
+def passes(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("kind", "machine"), [("ids", "user"), ("one id", "user"), ("sudo", "root")]
+)
+def test_ordinary_user(kind, machine):
+    if not as_user.possible():
+        pytest.skip("only root makes a user")
+    if kind == "ids":
+        subprocess.run(["which", "newuidmap"], capture_output=True, check=True)
+    if kind == "sudo":
+        named("root").prepare("26.1")
+    passes(as_user.python(kind, *PYTEST, LABKIT_MACHINE=machine, LABKIT_NO_SKIP=""))

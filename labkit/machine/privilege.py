@@ -68,7 +68,7 @@ def first(*privileges: Privilege) -> Privilege | None:
 
 
 def ban() -> tuple[str, str]:
-    """What forbids user namespaces to ordinary users here, and how root allows them; or ("", "")."""
+    """What forbids ordinary users user namespaces here, and how root allows them; or ("", "")."""
     for path, forbids, what in BANS:
         try:
             value = Path("/proc/sys", path).read_text().strip()

@@ -7,7 +7,6 @@ run builds that user's machine image.
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest

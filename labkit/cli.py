@@ -23,6 +23,7 @@ from rich.text import Text
 
 from labkit.errors import LabError, UsageError
 from labkit.machine import MACHINES
+from labkit.machine.prerequisites import install_browser
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -244,6 +245,7 @@ def test(options: list[str]) -> int:
             return status
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
         _prepare("26.1", "20.10")
+        install_browser()
     # Much of the time is waiting: three at once, and all of a file (a notebook) in one process.
     return _tool(["pytest", "-n", "3", "--dist", "loadscope", *options])
 

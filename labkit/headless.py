@@ -18,6 +18,7 @@ from labkit.errors import MachineError, UsageError
 from labkit.stored import KEY, digest
 
 CELL_SECONDS = 300
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -92,8 +93,10 @@ def _failure(started: list[nbformat.NotebookNode], reason: str) -> Failure:
 def save(notebook: nbformat.NotebookNode, path: Path) -> None:
     """Write the notebook with its outputs, and with no metadata that differs from run to run.
 
-    Widgets keep the text form of their output; their state has ids that are new in each kernel.
+    A widget keeps what it shows where no widget can live: it went with its kernel, and Jupyter
+    would show an error in its place.
     """
+    _drop_widgets(notebook)
     notebook.metadata = nbformat.from_dict({**METADATA, KEY: {"ran": digest(notebook)}})
     for cell in notebook.cells:
         kept = ("tags", "jupyter", "shows")
@@ -102,9 +105,20 @@ def save(notebook: nbformat.NotebookNode, path: Path) -> None:
 
 
 def export(notebook: nbformat.NotebookNode, path: Path) -> None:
-    """Write the notebook with its outputs as a page of HTML."""
+    """Write the notebook with its outputs as a page of HTML, which needs no other computer.
+
+    So a widget shows as its picture: the page that has it alive would fetch its code from one.
+    """
+    _drop_widgets(notebook)
     page, _ = HTMLExporter().from_notebook_node(notebook)
     write(path, page)
+
+
+def _drop_widgets(notebook: nbformat.NotebookNode) -> None:
+    notebook.metadata.pop("widgets", None)
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
 
 
 def write(path: Path, text: str) -> None:

@@ -22,6 +22,9 @@ PROGRAMS = {
 }
 """Program: the Debian package that brings it."""
 
+BROWSER = "chromium"
+"""The browser in which the tests try the widgets, and its Debian package."""
+
 
 def missing() -> tuple[str, ...]:
     """The Debian packages that this system lacks, in alphabetical order."""
@@ -63,6 +66,19 @@ def install(say: Callable[[str], None] = print) -> None:
         return
     if not installable():
         raise ImageError(f"this system lacks {', '.join(packages)}: {advice(packages)}")
+    _apt_get(packages, say)
+
+
+def install_browser(say: Callable[[str], None] = print) -> None:
+    """Install the tests' browser where that can be done; where not, its tests are skipped."""
+    if not shutil.which(BROWSER) and installable():
+        try:
+            _apt_get((BROWSER,), say)
+        except ImageError as error:  # Ubuntu has it as a snap only
+            say(f"no test in a browser: {error}")
+
+
+def _apt_get(packages: tuple[str, ...], say: Callable[[str], None]) -> None:
     say(f"installing {', '.join(packages)} with apt-get")
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     for command in (

@@ -19,6 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
 
 from labkit.headless import METADATA
+from labkit.machine.prerequisites import BROWSER
 from tests.browser.notebook import CELLS
 
 ROOT = Path(__file__).parents[2]
@@ -36,9 +37,9 @@ OPTIONS = (
 
 @pytest.fixture(scope="module")
 def chromium() -> str:
-    path = shutil.which("chromium")
+    path = shutil.which(BROWSER)
     if path is None:
-        pytest.skip("there is no Chromium here; on Debian: apt-get install chromium")
+        pytest.skip(f"there is no {BROWSER} here; on Debian: apt-get install {BROWSER}")
     return path
 
 

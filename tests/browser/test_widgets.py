@@ -227,6 +227,10 @@ def test_live_mode_ends_with_the_lab(page: Page):
 def test_the_first_lesson_runs_from_top_to_bottom(tab: Page, jupyter: str):
     tab.goto(jupyter.replace("NOTEBOOK", "00-start-here.ipynb"))
     expect(tab.get_by_role("button", name="| Idle")).to_be_visible()
+    image = tab.get_by_role("img").first
+    expect(image).to_be_visible()  # stored with the notebook, as is all the rest
+    expect(tab.get_by_text("Error displaying widget")).to_have_count(0)
+    photograph_now(tab, "the_first_lesson_before_it_runs")
     menu(tab, "Edit", "Clear Outputs of All Cells")
     expect(tab.get_by_text("<Lab: stopped>")).to_have_count(0)
     menu(tab, "Run", "Run All Cells")

@@ -116,6 +116,11 @@ def nbval(path: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@each_notebook
+def test_no_output_is_of_a_widget_that_went_with_its_kernel(path):
+    assert "widget-view" not in path.read_text()
+
+
 def test_a_changed_output_turns_nbval_red(tmp_path):
     """One of each kind: what a command prints, what a claim prints, what a cell's value shows."""
     notebook = nbformat.read(NOTEBOOKS[0], 4)

@@ -93,6 +93,15 @@ def test_save_stores_outputs_and_no_metadata_of_this_run(notebook):
     assert path.read_bytes() == first
 
 
+def test_a_widget_is_saved_and_exported_as_what_it_shows_without_a_kernel(notebook, tmp_path):
+    path = notebook("import ipywidgets\nipywidgets.IntSlider(7)")
+    assert cli.main(["run", "--save", "--html", str(tmp_path), str(path)]) == 0
+    assert list(nbformat.read(path, 4).cells[1].outputs[0]["data"]) == ["text/plain"]
+    page = (tmp_path / "lesson.html").read_text()
+    assert "IntSlider(value=7)" in page
+    assert "widget-view" not in page
+
+
 def test_a_failed_notebook_is_not_saved(notebook):
     path = notebook("print(1)", "1 / 0")
     before = path.read_bytes()

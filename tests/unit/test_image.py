@@ -334,6 +334,35 @@ def test_root_elsewhere_is_told_what_to_install(apt, monkeypatch):
     assert not apt.exists()
 
 
+@pytest.fixture
+def no_browser(monkeypatch):
+    monkeypatch.setattr(prerequisites.shutil, "which", lambda name, path=None: None)
+    monkeypatch.setattr(prerequisites, "installable", lambda: True)
+
+
+def test_the_tests_browser_is_installed_and_that_is_said(apt, no_browser):
+    said = []
+    prerequisites.install_browser(said.append)
+    assert said == ["installing chromium with apt-get"]
+    assert apt.read_text().splitlines()[1].endswith(" --no-install-recommends chromium")
+
+
+def test_without_a_browser_the_other_tests_go_on(apt, no_browser, monkeypatch):
+    monkeypatch.setenv("FAILS", "install")
+    said = []
+    prerequisites.install_browser(said.append)
+    assert said[1].startswith("no test in a browser: apt-get could not install chromium")
+
+
+def test_a_browser_that_is_there_and_one_that_nobody_can_install_are_left_alone(apt, monkeypatch):
+    monkeypatch.setattr(prerequisites.shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
+    prerequisites.install_browser(lambda _: pytest.fail("it spoke"))
+    monkeypatch.setattr(prerequisites.shutil, "which", lambda name, path=None: None)
+    monkeypatch.setattr(prerequisites, "installable", lambda: False)
+    prerequisites.install_browser(lambda _: pytest.fail("it spoke"))
+    assert not apt.exists()
+
+
 def test_nothing_missing_means_nothing_done(apt, monkeypatch):
     monkeypatch.setattr(prerequisites, "missing", lambda: ())
     prerequisites.install(lambda _: pytest.fail("it spoke"))

@@ -15,7 +15,7 @@ import contextlib
 import json
 import os
 import queue
-import shutil
+import secrets
 import subprocess
 import tempfile
 import threading
@@ -30,14 +30,14 @@ Sink = Callable[[int, bytes], None]
 
 
 def run_directory() -> Path:
-    """A new directory for one lab's sockets, which only its owner can enter.
+    """Where one lab's sockets will be: a name that nobody has.
 
-    In ``$XDG_RUNTIME_DIR`` where there is one, else in the directory for temporary files.
+    In ``$XDG_RUNTIME_DIR`` where there is one, else in the directory for temporary files. The
+    machine's command makes the directory: who makes it outlives us and removes it again.
     """
-    parent = os.environ.get("XDG_RUNTIME_DIR")
-    return Path(
-        tempfile.mkdtemp(prefix="labkit-", dir=parent if parent and os.path.isdir(parent) else None)
-    )
+    parent = os.environ.get("XDG_RUNTIME_DIR", "")
+    folder = Path(parent if os.path.isdir(parent) else tempfile.gettempdir())
+    return folder.absolute() / f"labkit-{secrets.token_hex(4)}"
 
 
 def _agent_sources() -> bytes:
@@ -52,23 +52,20 @@ class Channel:
 
     Args:
         command: given the run directory, the command whose standard input and output are the
-            agent's; it removes the directory when the machine has gone.
+            agent's; it makes that directory, which only its owner can enter, and removes it when
+            the machine has gone.
     """
 
     def __init__(self, command: Callable[[Path], list[str]]) -> None:
         self.run = run_directory()
         self.closed = False
-        try:
-            self._process = subprocess.Popen(
-                command(self.run),
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                start_new_session=True,
-            )
-        except BaseException:
-            shutil.rmtree(self.run)
-            raise
+        self._process = subprocess.Popen(
+            command(self.run),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
         self._complaints: collections.deque[str] = collections.deque(maxlen=20)
         self._loop = asyncio.new_event_loop()
         self._threads = [

@@ -35,7 +35,8 @@ class Machine(Protocol):
     def command(self, image: Path | str, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's.
 
-        It removes ``run``, the directory of the lab's sockets, when the machine has gone.
+        It makes ``run``, the directory of the lab's sockets, which only the learner can enter, and
+        removes it when the machine has gone.
         """
 
 

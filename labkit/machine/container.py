@@ -74,10 +74,7 @@ class ContainerMachine:
             return reference
 
     def command(self, image: Path | str, run: Path) -> list[str]:
-        """The command whose standard input and output are the agent's.
-
-        It removes ``run``, the directory of the lab's sockets, when the machine has gone.
-        """
+        """The command whose standard input and output are the agent's; it makes and removes run."""
         return [sys.executable, "-P", str(RELAY), str(image), str(run)]
 
 

@@ -103,6 +103,7 @@ def main() -> None:
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
     try:
+        os.mkdir(directory, 0o700)
         run(docker.from_env(version="auto").api, image)
     except (docker.errors.DockerException, requests.RequestException, OSError) as error:
         said = getattr(error, "explanation", None) or error

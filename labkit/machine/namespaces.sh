@@ -1,11 +1,14 @@
-# Boot the machine image in namespaces of its own. Arguments: IMAGE RUNDIR, and how an ordinary user
-# becomes root in them: options of unshare(1) such as --map-root-user; none for those who are root.
+# Boot the machine image in namespaces of its own. Arguments: IMAGE RUNDIR OWNER, and how an ordinary
+# user becomes root in them: options of unshare(1) such as --map-root-user; none for who is root.
+# OWNER is the learner's user id, whose sockets will be in RUNDIR.
 # Standard input and output are the agent's. This shell stays outside to tidy up: it outlives the
 # learner's kernel, however that ends, and removes what namespaces do not take along.
 set -eu
-image=$1 run=$2
-shift 2
+image=$1 run=$2 owner=$3
+shift 3
 trap '' HUP INT TERM  # only the end of the machine ends this shell
+mkdir -m 700 "$run"
+chown "$owner" "$run"
 
 # A directory in every cgroup hierarchy of this system (cgroups(7)): one with version 2, several
 # with version 1, where a new directory has no processors yet. An ordinary user may make none.

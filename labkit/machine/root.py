@@ -50,8 +50,5 @@ class RootMachine:
         return image or ensure(engine, machine=self)
 
     def command(self, image: Path, run: Path) -> list[str]:
-        """The command whose standard input and output are the agent's.
-
-        It removes ``run``, the directory of the lab's sockets, when the machine has gone.
-        """
-        return [*self.privilege.words, "sh", str(SCRIPT), str(image), str(run)]
+        """The command whose standard input and output are the agent's; it makes and removes run."""
+        return [*self.privilege.words, "sh", str(SCRIPT), str(image), str(run), str(os.geteuid())]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -58,4 +59,4 @@ class UserMachine:
 
     def command(self, image: Path, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's."""
-        return ["sh", str(SCRIPT), str(image), str(run), *self.privilege.flags]
+        return ["sh", str(SCRIPT), str(image), str(run), str(os.geteuid()), *self.privilege.flags]

@@ -61,7 +61,6 @@ def test_garbage_on_the_channel_from_the_agent():
             channel.call("build", hosts=1, stations=0)
     finally:
         channel.close()
-        channel.run.rmdir()
 
 
 def test_an_engine_killed(broken):

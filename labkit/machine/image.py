@@ -47,7 +47,7 @@ class Booter(Protocol):
     """A machine that boots an image's files as they lie on disk, so that their owners matter."""
 
     name: str
-    privilege: Privilege | None
+    privilege: Privilege
 
 
 def place(wanted: Recipe, way: Privilege) -> Path:
@@ -58,8 +58,11 @@ def place(wanted: Recipe, way: Privilege) -> Path:
 def find(engine: str = "26.1", machine: Booter | None = None) -> Path | None:
     """The image of that engine generation if it is in the cache, made from today's recipe."""
     wanted = recipe(engine)
-    way = (machine or booter()).privilege
-    return path if way and (path := place(wanted, way)).is_dir() else None
+    try:
+        path = place(wanted, (machine or booter()).privilege)
+    except ImageError:  # nobody here could have built one
+        return None
+    return path if path.is_dir() else None
 
 
 def booter() -> Booter:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import labkit.agent
 
+SETTINGS = Path("/proc/sys")
+STATUS = Path("/proc/self/status")
 ONE_ID = Path(labkit.agent.__file__).with_name("one_id.py")
 
 
@@ -69,17 +71,16 @@ def first(*privileges: Privilege) -> Privilege | None:
 
 def ban() -> tuple[str, str]:
     """What forbids ordinary users user namespaces here, and how root allows them; or ("", "")."""
-    for path, forbids, what in BANS:
+    for path, forbids, allows, what in BANS:
         try:
-            value = Path("/proc/sys", path).read_text().strip()
+            value = (SETTINGS / path).read_text().strip()
         except OSError:  # this kernel has no such setting
             continue
         if value == forbids:
             name = path.replace("/", ".")
-            allows = "10000" if forbids == "0" and "max" in path else str(1 - int(forbids))
             return f"{what} ({name} is {value})", f"as root: sysctl {name}={allows}"
     try:
-        status = Path("/proc/self/status").read_text()
+        status = STATUS.read_text()
     except OSError:
         return "", ""
     if "\nSeccomp:\t2" in status:
@@ -94,9 +95,15 @@ BANS = (
     (
         "kernel/apparmor_restrict_unprivileged_userns",
         "1",
+        "0",
         "AppArmor leaves ordinary users' namespaces without power",
     ),
-    ("kernel/unprivileged_userns_clone", "0", "Debian's kernel forbids them to ordinary users"),
-    ("user/max_user_namespaces", "0", "this system allows none"),
+    (
+        "kernel/unprivileged_userns_clone",
+        "0",
+        "1",
+        "Debian's kernel forbids them to ordinary users",
+    ),
+    ("user/max_user_namespaces", "0", "10000", "this system allows none"),
 )
-"""Settings: the path below /proc/sys, the value that forbids, and what it does."""
+"""Settings: the path below /proc/sys, the value that forbids, one that allows, what happened."""

@@ -14,7 +14,10 @@ from labkit.machine.root import SCRIPT, missing_tools
 
 # What the machine mounts. Where a container hides parts of /proc, the kernel lets nobody in a user
 # namespace mount another: that would show them (mount_namespaces(7)).
-TRIAL = "--mount --net --pid --uts --ipc --fork --mount-proc mount -t sysfs sysfs /sys"
+TRIAL = (
+    "--mount", "--net", "--pid", "--uts", "--ipc", "--fork", "--mount-proc",
+    "mount", "-t", "sysfs", "sysfs", "/sys",
+)  # fmt: skip
 
 
 class UserMachine:
@@ -33,7 +36,7 @@ class UserMachine:
             what, remedy = privilege.ban()
             refusal = f"you may not make user namespaces: {what or ONE_ID_ONLY.refusal()}"
             return False, f"{refusal}; {remedy or 'ask who runs this computer'}"
-        trial = ["unshare", *way.flags, *TRIAL.split()]
+        trial = ["unshare", *way.flags, *TRIAL]
         done = subprocess.run(trial, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             said = done.stderr.strip().splitlines()[:1]

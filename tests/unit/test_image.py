@@ -18,6 +18,7 @@ from rich.console import Console
 
 from labkit.errors import ImageError
 from labkit.machine import builder, image, prerequisites
+from labkit.machine.privilege import MANY_IDS, ONE_ID_ONLY, ROOT, Privilege
 from labkit.machine.progress import Steps
 
 PRETEND = """#!/bin/sh
@@ -31,6 +32,13 @@ case $result in
 esac
 echo "I: success in 0.1 seconds"
 """
+
+
+class NoNamespaces(Privilege):
+    """What runs, runs here: as nobody in particular."""
+
+    def inside(self):
+        return ()
 
 
 @pytest.fixture
@@ -50,9 +58,10 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("LABKIT_MIRROR", raising=False)
     monkeypatch.setenv("PRETEND", "true")
-    monkeypatch.setattr(builder, "shell", lambda: ())
+    machine = SimpleNamespace(name="root", privilege=NoNamespaces())
+    monkeypatch.setattr(image, "booter", lambda: machine)
     monkeypatch.setattr(prerequisites, "missing", lambda: ())
-    monkeypatch.setattr(image, "_bake", lambda root, toolbox, say: None)
+    monkeypatch.setattr(image, "_bake", lambda machine, root, toolbox, say: None)
     return tmp_path / "cache"
 
 
@@ -200,12 +209,23 @@ def test_missing_mmdebstrap_says_what_to_type(place, says, monkeypatch):
         build(says)
 
 
-def test_ordinary_user_is_told_that_building_needs_root(tmp_path, monkeypatch):
+def test_who_has_no_way_to_build_is_told_the_ways(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(ImageError, match="needs root"):
+    none = SimpleNamespace(name="user", privilege=None, available=lambda: (False, "forbidden"))
+    monkeypatch.setattr("labkit.machine.MACHINES", (none, SimpleNamespace(name="other")))
+    with pytest.raises(ImageError, match=r"needs root, passwordless sudo or .*\(user: forbidden\)"):
         image.ensure("26.1", lambda *_: None)
+    assert image.find("26.1") is None
     assert not (tmp_path / "cache").exists()
+
+
+def test_images_of_root_and_of_an_ordinary_user_lie_apart(place, monkeypatch):
+    from labkit.machine.recipe import recipe
+
+    wanted = recipe("26.1")
+    names = {image.place(wanted, way).name for way in (ROOT, MANY_IDS, ONE_ID_ONLY)}
+    assert len(names) == 2
+    assert sum(name.endswith("-user") for name in names) == 1
 
 
 @pytest.mark.parametrize(
@@ -248,16 +268,23 @@ def test_mirror_and_keyring_reach_mmdebstrap(monkeypatch, tmp_path):
     job = builder.Job("toolbox", ("--variant=essential",), "trixie", tmp_path / "t")
     monkeypatch.delenv("LABKIT_MIRROR", raising=False)
     monkeypatch.setattr(builder, "KEYRING", tmp_path / "none")
-    assert builder.mmdebstrap(job, job.result) == (
-        "mmdebstrap", "--variant=essential", "trixie", str(job.result),
+    assert builder.mmdebstrap(ROOT, job, job.result) == (
+        "mmdebstrap", "--mode=root", "--variant=essential", "trixie", str(job.result),
     )  # fmt: skip
     (tmp_path / "keys").touch()
     monkeypatch.setattr(builder, "KEYRING", tmp_path / "keys")
     monkeypatch.setenv("LABKIT_MIRROR", "http://mirror.invalid/debian")
-    assert builder.mmdebstrap(job, job.result) == (
-        "mmdebstrap", f"--keyring={tmp_path}/keys", "--variant=essential", "trixie",
+    assert builder.mmdebstrap(ROOT, job, job.result) == (
+        "mmdebstrap", "--mode=root", f"--keyring={tmp_path}/keys", "--variant=essential", "trixie",
         str(job.result), "http://mirror.invalid/debian",
     )  # fmt: skip
+
+
+def test_user_namespace_leaves_out_what_it_can_not_mount(tmp_path):
+    job = builder.Job("toolbox", (), "trixie", tmp_path / "t")
+    many, one = (builder.mmdebstrap(way, job, job.result)[2] for way in (MANY_IDS, ONE_ID_ONLY))
+    assert many == "--skip=output/dev,chroot/mount/sys"
+    assert one == "--skip=output/dev,chroot/mount/sys,chroot/mount/dev"
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ The public names, each with one line:
 - ``topology``: the map of a snapshot: namespaces, interfaces, wires, addresses.
 - ``journey``: a request's packets on their way through the lab, and its answers'.
 - ``nat_table``: the NAT rules of a snapshot, in the order in which a packet meets them.
+- ``rules_table``: the rules of a snapshot, hook by hook; what counted, came, went since another.
 - ``Explorer``: both pictures of a running lab, in a widget.
 - ``LabError``: the root of every error that labkit raises on purpose.
 
@@ -25,6 +26,7 @@ _HOMES = {
     "diff": "labkit.model.diff",
     "journey": "labkit.tracing",
     "nat_table": "labkit.plot",
+    "rules_table": "labkit.plot",
     "topology": "labkit.plot",
 }
 __all__ = list(_HOMES)

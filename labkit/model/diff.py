@@ -340,8 +340,8 @@ def _chains(namespace: Namespace) -> dict[tuple[str, str], Chain]:
 
 def _chain(place: str, old: Sequence[Rule], new: Sequence[Rule]) -> Iterator[Change]:
     """The rules of one chain: gone, come, and those that stand elsewhere among the others."""
-    stayed = _stayed([r.spec for r in old], [r.spec for r in new])
-    old_places, new_places = ({pair[side] for pair in stayed} for side in (0, 1))
+    pairs = stayed([r.spec for r in old], [r.spec for r in new])
+    old_places, new_places = ({pair[side] for pair in pairs} for side in (0, 1))
     gone = [r for n, r in enumerate(old) if n not in old_places]
     come = []
     for rule in (r for n, r in enumerate(new) if n not in new_places):
@@ -357,7 +357,7 @@ def _chain(place: str, old: Sequence[Rule], new: Sequence[Rule]) -> Iterator[Cha
             yield _change(sign, place, "rule", in_words.place(rule), in_words.rule(rule))
 
 
-def _stayed(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
+def stayed(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
     """The places of a longest common subsequence, in both."""
     start = 0
     while start < min(len(old), len(new)) and old[start] == new[start]:
@@ -397,7 +397,7 @@ def _counted(place: str, old: Namespace, new: Namespace) -> Iterator[Change]:
     for key, chain in news.items():
         before = olds.get(key)
         rules = before.rules if before else ()
-        for a, b in _stayed([r.spec for r in rules], [r.spec for r in chain.rules]):
+        for a, b in stayed([r.spec for r in rules], [r.spec for r in chain.rules]):
             rule = chain.rules[b]
             if (more := rule.packets - rules[a].packets) > 0:
                 words = f"{in_words.rule(rule)}: {in_words.count(more, 'packet')}"

@@ -182,6 +182,7 @@ class _Reader:
             self.matches.append(Option(name="comment", values=(self.next() or "",)))
         elif word in ("jump", "goto"):
             self.target = self.next()
+            self.arguments += [Option(name="goto")] if word == "goto" else []
         elif word in _TRANSLATIONS:
             self.target = word.upper()
             self.next("ip", "ip6")

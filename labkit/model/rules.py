@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from labkit.errors import SnapshotError
+from labkit.model import english
 from labkit.model.value import Value
 
 # The hooks of a packet's way through a host, each with its tables and their priorities: the chain
 # with the lowest is met first (linux/netfilter_ipv4.h).
-_HOOKS = {
+HOOKS = {
     "PREROUTING": {"raw": -300, "mangle": -150, "nat": -100},
     "INPUT": {"mangle": -150, "filter": 0, "security": 50, "nat": 100},
     "FORWARD": {"mangle": -150, "filter": 0, "security": 50},
@@ -38,6 +39,9 @@ _LONG = {
     "sports": "source-ports",
     "dports": "destination-ports",
 }
+_SHORT = {long: short for short, long in _LONG.items()}
+# The options whose value is any text; iptables quotes it when it must (xtables_save_string).
+_STRINGS = ("comment", "log-prefix", "nflog-prefix", "string", "hex-string", "helper")
 _CHAIN = re.compile(r":(\S+) (\S+) \[(\d+):(\d+)\]")
 _RULE = re.compile(r"\[(\d+):(\d+)\] -A (\S+) ?(.*)")
 _WORD = re.compile(r'"((?:[^"\\]|\\.)*)"|(\S+)')
@@ -95,13 +99,13 @@ class Rule(Value):
 
     @property
     def condition(self) -> str:
-        """In plain words, which packets it takes: "tcp to port 8080, not in by docker0"."""
-        return _condition(self.matches)
+        """Which packets it takes: "a TCP packet for port 8080, not in by docker0"."""
+        return english.condition(self.matches)
 
     @property
     def effect(self) -> str:
-        """In plain words, what it does with them: "destination becomes 172.17.0.2:80"."""
-        return _effect(self)
+        """What becomes of them: "its destination becomes 172.17.0.2:80"."""
+        return english.effect(self.target, self.arguments)
 
 
 class Chain(Value):
@@ -117,12 +121,12 @@ class Chain(Value):
     @property
     def hook(self) -> str | None:
         """Where on their way packets come to this chain; None when only a rule leads here."""
-        return self.name if self.table in _HOOKS.get(self.name, ()) else None
+        return self.name if self.table in HOOKS.get(self.name, ()) else None
 
     @property
     def priority(self) -> int:
         """The chains of one hook are met in its order, the lowest first."""
-        return _HOOKS[self.name][self.table] if self.hook else 0
+        return HOOKS[self.name][self.table] if self.hook else 0
 
 
 def parse(text: str) -> tuple[Chain, ...]:
@@ -165,14 +169,35 @@ def parse(text: str) -> tuple[Chain, ...]:
     )
 
 
-def met(chains: Iterable[Chain], way: str) -> tuple[Chain, ...]:
+def written(chains: Iterable[Chain]) -> str:
+    r"""The text of ``iptables-save -c`` for these chains, from what their rules were read as.
+
+    Example:
+        >>> text = "*nat\n:OUT - [0:0]\n[3:180] -A OUT -j RETURN\nCOMMIT\n"
+        >>> written(parse(text)) == text
+        True
+    """
+    lines, chains = [], list(chains)
+    for table in dict.fromkeys(c.table for c in chains):
+        own = [c for c in chains if c.table == table]
+        lines.append(f"*{table}")
+        lines += [f":{c.name} {c.policy or '-'} [{c.packets}:{c.bytes}]" for c in own]
+        for rule in (r for c in own for r in c.rules):
+            counted = f"[{rule.packets}:{rule.bytes}]"
+            lines.append(f"{counted} -A {rule.chain} {_spec(rule)}".rstrip())
+        lines.append("COMMIT")
+    return "".join(line + "\n" for line in lines)
+
+
+def met(chains: Iterable[Chain], way: str | None) -> tuple[Chain, ...]:
     """The chains that a packet meets by itself, in order; rules lead it to others.
 
     Args:
         chains: those of a namespace.
-        way: "in" to a process of this host, "through" it, or "out" from a process of it.
+        way: "in" to a process of this host, "through" it, or "out" from a process of it; None for
+            all, those of a hook together.
     """
-    hooks = WAYS[way]
+    hooks = WAYS[way] if way else ("INGRESS", *HOOKS, "EGRESS")
     based = [c for c in chains if c.hook in hooks]
     return tuple(sorted(based, key=lambda c: (hooks.index(c.hook), c.priority)))
 
@@ -192,95 +217,69 @@ def _rule(table: str, number: int, found: re.Match) -> Rule:
 @lru_cache(maxsize=4096)
 def _options(spec: str) -> tuple[tuple[Option, ...], tuple[Option, ...], str | None]:
     """A rule's conditions, the target's arguments, and the target."""
-    options: list[Option] = []
-    module = target = None
-    conditions = negated = 0
+    matches: list[Option] = []
+    arguments: list[Option] = []
+    options, target = matches, None
+    module, named = None, False  # the module that -m named last; no option of it since
     words = [(re.sub(r"\\(.)", r"\1", w[1]), True) if w[2] is None else (w[2], False)
              for w in _WORD.finditer(spec)]  # fmt: skip
     words.reverse()
     while words:
         word, _ = words.pop()
-        if word == "!":
-            negated = 1
-            continue
-        name = word.lstrip("-")
+        negated = word == "!"
+        if negated:
+            word, _ = words.pop()
         values = []
-        while words and (words[-1][1] or not re.match(r"!$|--?[A-Za-z]", words[-1][0])):
+        if word.lstrip("-") in _STRINGS and words:
             values.append(words.pop()[0])
-        if word in ("-m", "--match"):
-            module = values[0] if values else None
+        else:
+            while words and (words[-1][1] or not re.match(r"!$|--?[A-Za-z]", words[-1][0])):
+                values.append(words.pop()[0])
+        if word in ("-m", "-j", "-g") and named:
+            options.append(Option(name="match", values=(module,)))
+        if word == "-m":
+            # Twice the same module is two conditions, of which each has its own options.
+            again = bool(options) and options[-1].module == values[0]
+            module, named = values[0], True
+            if again:
+                options.append(Option(name="match", values=(module,)))
         elif word in ("-j", "-g"):
-            target = module = values[0] if values else None
-            conditions = len(options)
+            target = module = values[0]
+            options, named = arguments, False
+            if word == "-g":
+                arguments.append(Option(name="goto"))
         else:
-            options.append(
-                Option(
-                    name=_LONG.get(name, name),
-                    values=tuple(values),
-                    negated=bool(negated),
-                    module=module,
-                )
-            )
-        negated = 0
-    if target is None:
-        conditions = len(options)
-    return tuple(options[:conditions]), tuple(options[conditions:]), target
+            name = _LONG.get(word.lstrip("-"), word.lstrip("-"))
+            options.append(Option(name=name, values=tuple(values), negated=negated, module=module))
+            named = False
+    if named:
+        options.append(Option(name="match", values=(module,)))
+    return tuple(matches), tuple(arguments), target
 
 
-_CONDITIONS = {
-    "source": "from {}",
-    "destination": "to {}",
-    "in-interface": "in by {}",
-    "out-interface": "out by {}",
-    "source-port": "from port {}",
-    "source-ports": "from port {}",
-    "destination-port": "to port {}",
-    "destination-ports": "to port {}",
-    "ctstate": "connection {}",
-    "state": "connection {}",
-    "protocol": "{}",
-    "mark": "mark {}",
-}
-
-
-def _condition(matches: tuple[Option, ...]) -> str:
-    parts = []
-    for m in sorted(matches, key=lambda m: (m.name != "protocol", "port" not in m.name)):
-        if m.name == "comment":
+def _spec(rule: Rule) -> str:
+    """The text after "-A CHAIN ", from what the rule was read as."""
+    words, module = [], None
+    for option in rule.matches:
+        if option.name == "match":
+            module = option.value
+            words.append(f"-m {module}")
             continue
-        if m.name in ("dst-type", "src-type") and m.value == "LOCAL":
-            words = f"{'to' if m.name == 'dst-type' else 'from'} an address of this host"
-        else:
-            value = m.value.removesuffix("/32")
-            if m.name in ("ctstate", "state"):
-                value = value.lower().replace(",", " or ")
-            known = _CONDITIONS.get(m.name)
-            words = known.format(value) if known else f"{m.name} {value}".strip()
-        parts.append(f"not {words}" if m.negated else words)
-    if len(parts) > 1 and " port " in parts[1]:
-        parts[:2] = [" ".join(parts[:2])]
-    return ", ".join(parts) or "every packet"
+        if option.module != module:
+            module = option.module
+            words.append(f"-m {module}")
+        words.append(_written(option))
+    arguments = [a for a in rule.arguments if a.name != "goto"]
+    if rule.target:
+        words.append(f"{'-j' if arguments == list(rule.arguments) else '-g'} {rule.target}")
+    return " ".join([*words, *map(_written, arguments)])
 
 
-def _effect(rule: Rule) -> str:
-    match rule.target:
-        case None:
-            return "is counted"
-        case "ACCEPT":
-            return "passes"
-        case "DROP":
-            return "is dropped"
-        case "REJECT":
-            return "is refused"
-        case "RETURN":
-            return "goes back to the calling chain"
-        case "MASQUERADE":
-            return "source becomes the address of the way out"
-        case "DNAT":
-            return f"destination becomes {rule.argument('to-destination')}"
-        case "SNAT":
-            return f"source becomes {rule.argument('to-source')}"
-        case "REDIRECT":
-            return f"destination becomes this host, port {rule.argument('to-ports')}"
-    rest = " ".join(" ".join(("--" + o.name, *o.values)) for o in rule.arguments)
-    return f"goes to {rule.target} {rest}".strip()
+def _written(option: Option) -> str:
+    short = _SHORT.get(option.name, option.name)
+    words = ["!"] * option.negated + [f"-{short}" if len(short) == 1 else f"--{short}"]
+    for value in option.values:
+        if option.name in _STRINGS and not re.fullmatch(r"[\w-]+", value, re.ASCII):
+            value = '"' + re.sub(r"([\"\\'])", r"\\\1", value) + '"'
+        words.append(value)
+    return " ".join(words)

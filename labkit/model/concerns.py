@@ -1,0 +1,153 @@
+"""Which rules could matter to a packet with some address, port or container: a filter for rules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from ipaddress import ip_address, ip_network
+
+from labkit.errors import UsageError
+from labkit.model.rules import Option, Rule
+from labkit.model.snapshot import Container, Snapshot
+from labkit.model.value import Value
+
+ADDRESSES = ("source", "destination")
+PORTS = ("source-port", "destination-port", "source-ports", "destination-ports", "ports")
+
+
+def concerns(
+    snapshot: Snapshot,
+    address: str | None = None,
+    port: int | None = None,
+    container: str | None = None,
+) -> Callable[[Rule], bool] | None:
+    """Whether a rule could matter; None when nothing is asked for.
+
+    A rule that asks for nothing of what is named here stays: every packet meets it. A rule is left
+    out when it names something else:
+
+    - ``address``: when it can match no packet from or to it. Of an address in a Docker network
+      also when it names another host, another network or another network's bridge.
+    - ``port``: when it names ports, and neither this nor, if this is a published port of the host,
+      the container's port behind it.
+    - ``container``: when it is about none of the container's addresses (see ``address``).
+
+    Raises:
+        UsageError: the address is none, or there is no such container.
+    """
+    tests: list[Callable[[Rule], bool]] = []
+    if address is not None:
+        tests.append(_Ends(snapshot, (_parsed(address),)).admit)
+    if container is not None:
+        endpoints = _container(snapshot, container).endpoints
+        ends = tuple(ip_address(e.address) for e in endpoints if e.address)
+        tests.append(_Ends(snapshot, ends).admit)
+    if port is not None:
+        tests.append(_Port(snapshot, port).admit)
+    return (lambda rule: all(test(rule) for test in tests)) if tests else None
+
+
+def _parsed(address: str):
+    try:
+        return ip_address(address)
+    except ValueError:
+        raise UsageError(f"{address!r} is no IP address, such as 172.17.0.2") from None
+
+
+def _container(snapshot: Snapshot, name: str) -> Container:
+    if found := snapshot.container(name):
+        return found
+    known = ", ".join(c.name for c in snapshot.containers) or "none"
+    raise UsageError(f"there is no container {name!r} in this snapshot; there are: {known}")
+
+
+class _Ends(Value):
+    """Addresses, any of which is one end of the packet."""
+
+    snapshot: Snapshot
+    ends: tuple
+
+    def admit(self, rule: Rule) -> bool:
+        """Whether the rule can match such a packet, or rewrites its other end to one of them."""
+        named = [m for m in rule.matches if m.name in ADDRESSES]
+        sides = [[m for m in named if m.name == side] for side in ADDRESSES]
+        possible = any(
+            all(_covers(m, end) != m.negated for m in side) for end in self.ends for side in sides
+        )
+        return possible and not self._foreign(rule)
+
+    def _foreign(self, rule: Rule) -> bool:
+        """Whether it is about other hosts or networks of Docker's than that of these addresses."""
+        networks = [n for n in self.snapshot.networks for s in n.subnets
+                    if any(end in ip_network(s.subnet) for end in self.ends)]  # fmt: skip
+        if not networks:
+            return False
+        positive = [m for m in rule.matches if m.name in ADDRESSES and not m.negated]
+        to = [Option(name=a.name, values=(_host(a.value),)) for a in rule.arguments
+              if a.name in ("to-destination", "to-source") and _host(a.value)]  # fmt: skip
+        about = [m for m in (*positive, *to) if not m.value.startswith("@")]
+        if about and not any(_covers(m, end) for m in about for end in self.ends):
+            return True
+        bridges = {n.bridge for n in self.snapshot.networks if n.bridge}
+        own = {n.bridge for n in networks}
+        interfaces = {m.value for m in rule.matches if m.name in ("in-interface", "out-interface")}
+        return bool(interfaces & bridges) and not interfaces & own
+
+
+class _Port(Value):
+    """A port, and the containers' ports behind it if it is a published one."""
+
+    snapshot: Snapshot
+    port: int
+
+    def admit(self, rule: Rule) -> bool:
+        """Whether the rule names no port, or this, or the container's behind it."""
+        ports = [m for m in rule.matches if m.name in PORTS and not m.negated]
+        if not ports:
+            return not any(_has(m, self.port) for m in rule.matches if m.name in PORTS)
+        if any(_has(m, self.port) for m in ports) or _leads_to(rule, self.port):
+            return True
+        where = [m for m in rule.matches if m.name in ADDRESSES and not m.negated]
+        for container in self.snapshot.containers:
+            for p in container.ports:
+                if p.host_port == self.port and any(_has(m, p.container_port) for m in ports):
+                    ends = [ip_address(e.address) for e in container.endpoints if e.address]
+                    return any(_covers(m, end) for m in where for end in ends)
+        return False
+
+
+def _covers(option: Option, end) -> bool:
+    """Whether the address is among those named; a set of ipset or nft may hold any."""
+    for value in ",".join(option.values).split(","):
+        if value.startswith("@"):
+            return True
+        first, dash, last = value.partition("-")
+        try:
+            if dash and ip_address(first) <= end <= ip_address(last):
+                return True
+            if not dash and end in ip_network(first, strict=False):
+                return True
+        except (ValueError, TypeError):  # an address of the other family, or a name
+            continue
+    return False
+
+
+def _has(option: Option, port: int) -> bool:
+    for value in ",".join(option.values).split(","):
+        first, _, last = value.partition(":")
+        if first.isdecimal() and int(first) <= port <= int(last or first):
+            return True
+        if not first.isdecimal() and not first:  # ":80" is 0 to 80
+            return port <= int(last)
+    return False
+
+
+def _host(target: str) -> str:
+    """The address of "172.17.0.2:80", "[fd00::2]:80", "172.17.0.2"; empty for ":53"."""
+    found = re.match(r"\[(.*)\]|([\d.]+)", target)
+    return (found[1] or found[2]) if found else target if target.count(":") > 1 else ""
+
+
+def _leads_to(rule: Rule, port: int) -> bool:
+    ends = [a.value for a in rule.arguments if a.name in ("to-destination", "to-ports")]
+    return any(re.search(rf"(^|:){port}$", end) for end in ends)

@@ -146,14 +146,16 @@ def name_server(snapshot: Snapshot, namespace: Namespace, rule: Rule) -> Cause |
     if OWN_DNS not in (_host(rule, "destination"), _host(rule, "source")):
         return None
     inside = [c for c in snapshot.containers if c.namespace == namespace.id]
-    # On the default bridge there are no names.
-    networks = [e.network for c in inside for e in c.endpoints if e.network != "bridge"]
+    # On the default bridge and on ingress there are no names.
+    networks = [
+        e.network for c in inside for e in c.endpoints if e.network not in ("bridge", "ingress")
+    ]
     where = f" of {', '.join(networks)}" if networks else ""
     return Cause(
         kind="name server", words=f"DNS{where}",
         container=inside[0].name if inside else None,
         network=networks[0] if networks else None,
-        why=f"joins {OWN_DNS}, port 53, to the engine's own name server: the names{where}",
+        why=f"joins {OWN_DNS}, port 53, to the engine's own name server",
     )  # fmt: skip
 
 
@@ -234,7 +236,7 @@ def _port(
     )
     if not ports:
         return None
-    numbers = list(dict.fromkeys(str(p.host_port) for p in ports))
+    numbers = [str(number) for number in sorted({p.host_port for p in ports})]
     words = f"port{'s' * (len(numbers) > 1)} {', '.join(numbers)} of {container.name}"
     return Cause(kind="published port", words=words, container=container.name, ports=ports,
                  why=f"{why}: {container.name} publishes {_published(ports)}")  # fmt: skip
@@ -249,8 +251,8 @@ def _same_place(rule: Rule, port: Port) -> bool:
 
 
 def _published(ports: tuple[Port, ...]) -> str:
-    pairs = [f"{p.host_port} → {p.container_port}/{p.protocol}" for p in ports]
-    return ", ".join(dict.fromkeys(pairs))
+    pairs = {(p.host_port, f"{p.host_port} → {p.container_port}/{p.protocol}") for p in ports}
+    return ", ".join(words for _, words in sorted(pairs))
 
 
 def _at(snapshot: Snapshot, address: str) -> Container | None:

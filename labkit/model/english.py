@@ -190,7 +190,7 @@ def effect(target: str | None, arguments: Sequence[Option]) -> str:
             rest = [" ".join(("--" + a.name, *a.values)) for a in arguments if a.name != "goto"]
             back = " and does not come back" if "goto" in options else ""
             said.append(" ".join([f"goes to {target}", *rest]) + back)
-    return ", ".join(filter(None, said)) or "is counted"
+    return " and ".join(filter(None, said)) or "is counted"
 
 
 def _value(option: Option) -> str:
@@ -248,9 +248,12 @@ def _one(option: Option) -> str:
     elif name in ("tcp-flags", "syn"):
         words = _flags(option)
     else:
-        words = CONDITIONS.get(name, f"{name.replace('-', ' ')} {{}}").format(value).strip()
+        known = CONDITIONS.get(name)
+        words = known.format(value) if known else f"{name.replace('-', ' ')} {value}".strip()
     if not option.negated:
         return words
+    if name == "limit":
+        return f"when there are more than {value}"
     return f"but not one {words}" if words.startswith("that ") else f"not {words}"
 
 

@@ -279,7 +279,9 @@ def _written(option: Option) -> str:
     short = _SHORT.get(option.name, option.name)
     words = ["!"] * option.negated + [f"-{short}" if len(short) == 1 else f"--{short}"]
     for value in option.values:
-        if option.name in _STRINGS and not re.fullmatch(r"[\w-]+", value, re.ASCII):
-            value = '"' + re.sub(r"([\"\\'])", r"\\\1", value) + '"'
+        # -m string has a way of its own: always quotes, and no backslash but before a quote.
+        own_way = "string" in option.name
+        if option.name in _STRINGS and (own_way or not re.fullmatch(r"[\w-]+", value, re.ASCII)):
+            value = '"' + re.sub(r'(")' if own_way else r"([\"\\'])", r"\\\1", value) + '"'
         words.append(value)
     return " ".join(words)

@@ -64,7 +64,7 @@ def test_a_table_that_nft_changed_in_its_own_way_is_read_from_nft(host):
     try:
         root = host.snapshot().root
         assert [(c.table, c.name) for c in root.nftables] == [("raw", "mine")]
-        assert {c.table for c in root.chains} == {"nat", "filter"}
+        assert {c.table for c in root.chains} >= {"nat", "filter"}
     finally:
         host.read("nft delete table ip raw")
 

@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from labkit.errors import UsageError
 from labkit.model.rules import Option, Rule
-from labkit.model.snapshot import Container, Snapshot
+from labkit.model.snapshot import Container, Network, Snapshot
 from labkit.model.value import Value
 
 ADDRESSES = ("source", "destination")
@@ -26,8 +26,9 @@ def concerns(
     A rule that asks for nothing of what is named here stays: every packet meets it. A rule is left
     out when it names something else:
 
-    - ``address``: when it can match no packet from or to it. Of an address in a Docker network
-      also when it names another host, another network or another network's bridge.
+    - ``address``: when it can match no packet from or to it. Of an address in a bridge network
+      of Docker's also when it names another container's address, another such network or its
+      bridge.
     - ``port``: when it names ports, and neither this nor, if this is a published port of the host,
       the container's port behind it.
     - ``container``: when it is about none of the container's addresses (see ``address``).
@@ -78,20 +79,19 @@ class _Ends(Value):
 
     def _foreign(self, rule: Rule) -> bool:
         """Whether it is about other hosts or networks of Docker's than that of these addresses."""
-        networks = [n for n in self.snapshot.networks for s in n.subnets
-                    if any(end in ip_network(s.subnet) for end in self.ends)]  # fmt: skip
-        if not networks:
+        bridged = [n for n in self.snapshot.networks if n.bridge]
+        own = [n for n in bridged if any(_within(n, str(end)) for end in self.ends)]
+        if not own:
             return False
-        positive = [m for m in rule.matches if m.name in ADDRESSES and not m.negated]
-        to = [Option(name=a.name, values=(_host(a.value),)) for a in rule.arguments
-              if a.name in ("to-destination", "to-source") and _host(a.value)]  # fmt: skip
-        about = [m for m in (*positive, *to) if not m.value.startswith("@")]
-        if about and not any(_covers(m, end) for m in about for end in self.ends):
+        about = [m for m in rule.matches if m.name in ADDRESSES and not m.negated]
+        about += [Option(name=a.name, values=(_host(a.value),)) for a in rule.arguments
+                  if a.name in ("to-destination", "to-source") and _host(a.value)]  # fmt: skip
+        ours = [m for m in about if any(_within(n, m.value) for n in bridged)]
+        if ours and not any(_covers(m, end) for m in ours for end in self.ends):
             return True
-        bridges = {n.bridge for n in self.snapshot.networks if n.bridge}
-        own = {n.bridge for n in networks}
         interfaces = {m.value for m in rule.matches if m.name in ("in-interface", "out-interface")}
-        return bool(interfaces & bridges) and not interfaces & own
+        other = interfaces & {n.bridge for n in bridged}
+        return bool(other) and not interfaces & {n.bridge for n in own}
 
 
 class _Port(Value):
@@ -114,6 +114,16 @@ class _Port(Value):
                     ends = [ip_address(e.address) for e in container.endpoints if e.address]
                     return any(_covers(m, end) for m in where for end in ends)
         return False
+
+
+def _within(network: Network, addresses: str) -> bool:
+    """Whether an address or a network is in a Docker network."""
+    try:
+        named = ip_network(addresses)
+        subnets = [ip_network(s.subnet) for s in network.subnets]
+    except ValueError:  # a set, a range, a name
+        return False
+    return any(named.version == s.version and named.subnet_of(s) for s in subnets)
 
 
 def _covers(option: Option, end) -> bool:

@@ -113,6 +113,7 @@ WITH_OPTION = {
     "set-class": "its traffic class becomes {}",
     "on-port": "is handed to this host's port {} as it is",
     "to": "its network becomes {}",
+    "trace": "is traced from here on",
     "vmap": "goes where the map says: {}",
 }
 REFUSALS = {

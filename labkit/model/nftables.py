@@ -193,13 +193,20 @@ class _Reader:
         elif word in _VERDICTS:
             self.target = {"queue": "NFQUEUE", "continue": None}.get(word, word.upper())
             if rest := self.rest():
-                self.arguments.append(Option(name="reject-with", values=(rest[-1],)))
+                self.arguments.append(self.manner(word, rest))
         elif word == "log":
             self.log()
         elif word == "limit":
             self.limit()
         else:
             self.condition(word)
+
+    def manner(self, verdict: str, rest: tuple[str, ...]) -> Option:
+        """``reject with tcp reset``, ``queue flags bypass to 3``, ``masquerade random``."""
+        if verdict == "reject":
+            value = "tcp-reset" if rest[1:] == ("tcp", "reset") else rest[-1]
+            return Option(name="reject-with", values=(value.replace("port-unreachable", ""),))
+        return Option(name="queue-num" if verdict == "queue" else "flags", values=(rest[-1],))
 
     def log(self) -> None:
         """``log prefix "text"`` or ``log group 1``."""
@@ -238,8 +245,10 @@ class _Reader:
         negated = bool(self.next("!="))
         self.next("==")
         value = self.next() or ""
-        while self.next("&", "|", "=="):  # tcp flags & (fin | syn) == syn
+        if value == "&":
             value += f" {self.next()}"
+        while operator := self.next("&", "|", "==", "/"):  # tcp flags & (fin | syn) == syn
+            value += f" {operator} {self.next()}"
         protocol, _, field = key.partition(" ")
         name = _KEYS.get(key, key)
         if field in _PORTS:

@@ -29,6 +29,7 @@ HOOKS = {
     "arp": "questions and answers of ARP",
     "": "chains to which no rule leads",
 }
+NOTHING = Namespace(id=0, kind="container", name="")  # of a container that was not there yet
 FAMILIES = {"ip": "", "ip6": "IPv6 ", "inet": "inet ", "netdev": "netdev ", "bridge": "bridge ",
             "arp": "arp "}  # fmt: skip
 
@@ -79,7 +80,7 @@ def rules_table(
     if way is not None and way not in WAYS:
         raise UsageError(f"way={way!r}: a packet's way is one of {', '.join(map(repr, WAYS))}")
     place = _find(snapshot, namespace)
-    earlier = _find(before, namespace, required=False) if before else None
+    earlier = before and (_find(before, namespace, required=False) or NOTHING)
     wanted = concerns(snapshot, address, port, container)
     found = rows(place, way, earlier, wanted)
     kept = [f"address {address}"] * (address is not None) + [f"port {port}"] * (port is not None)

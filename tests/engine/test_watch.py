@@ -42,7 +42,8 @@ def test_docker_run_and_docker_rm(quiet):
     assert any(w.startswith("interface veth") and w.endswith("other end eth0 of web") for w in came)
     assert any(w.startswith("interface eth0, 172.17.0.2/16, other end veth") for w in came)
     dnat = (
-        "rule nat DOCKER: tcp to port 8080, not in by docker0 → destination becomes 172.17.0.2:80"
+        "rule nat DOCKER: a TCP packet for port 8080, not in by docker0 "
+        "→ its destination becomes 172.17.0.2:80"
     )
     assert dnat in came
     assert change.diff.went == ()

@@ -73,12 +73,12 @@ def test_a_container_with_a_published_port():
         "+ listening socket tcp 0.0.0.0:80, nginx",
     ]
     assert lines(c for c in found.came if c.kind == "rule") == [
-        "+ rule filter DOCKER: tcp to port 80, to 172.17.0.2, not in by docker0, out by docker0 "
-        "→ passes",
-        "+ rule nat POSTROUTING: tcp to port 80, from 172.17.0.2, to 172.17.0.2 "
-        "→ source becomes the address of the way out",
-        "+ rule nat DOCKER: tcp to port 8080, not in by docker0 "
-        "→ destination becomes 172.17.0.2:80",
+        "+ rule filter DOCKER: a TCP packet for port 80 of 172.17.0.2, not in by docker0, "
+        "out by docker0 → passes",
+        "+ rule nat POSTROUTING: a TCP packet from 172.17.0.2 for port 80 of 172.17.0.2 "
+        "→ its source becomes the address of the way out",
+        "+ rule nat DOCKER: a TCP packet for port 8080, not in by docker0 "
+        "→ its destination becomes 172.17.0.2:80",
     ]
     assert [repr(c) for c in found.came if c.kind == "interface"] == [
         "+ interface vethe939cc2, a port of docker0, other end eth0 of web",
@@ -314,10 +314,10 @@ def test_traffic_says_in_which_namespace():
 def test_rules_by_how_often_they_are_there():
     drop, web = "-p udp -j DROP", "-p tcp -m tcp --dport 80 -j ACCEPT"
     assert lines(diff(chain(drop, web), chain(drop, web, drop)).changes) == [
-        "+ rule filter INPUT: udp → is dropped"
+        "+ rule filter INPUT: a UDP packet → is dropped"
     ]
     assert lines(diff(chain(drop, drop), chain(drop)).changes) == [
-        "- rule filter INPUT: udp → is dropped"
+        "- rule filter INPUT: a UDP packet → is dropped"
     ]
 
 
@@ -363,7 +363,7 @@ def test_counters_that_grew():
     found = diff(chain("-p udp -j DROP", counted=1), chain("-p udp -j DROP", counted=4))
     assert not found
     assert lines(found.counted) == [
-        "· rule filter INPUT: udp → is dropped: 3 packets",
+        "· rule filter INPUT: a UDP packet → is dropped: 3 packets",
         "· policy ACCEPT of filter INPUT: 3 packets",
     ]
     assert diff(chain("-j A", counted=4), chain("-j A", counted=1)).counted == ()

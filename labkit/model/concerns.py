@@ -30,7 +30,8 @@ def concerns(
       of Docker's also when it names another container's address, another such network or its
       bridge.
     - ``port``: when it names ports, and neither this nor, if this is a published port of the host,
-      the container's port behind it.
+      the container's port behind it; of a published port also what is about another container or
+      bridge network.
     - ``container``: when it is about none of the container's addresses (see ``address``).
 
     Raises:
@@ -40,9 +41,7 @@ def concerns(
     if address is not None:
         tests.append(_Ends(snapshot, (_parsed(address),)).admit)
     if container is not None:
-        endpoints = _container(snapshot, container).endpoints
-        ends = tuple(ip_address(e.address) for e in endpoints if e.address)
-        tests.append(_Ends(snapshot, ends).admit)
+        tests.append(_Ends(snapshot, _ends(_container(snapshot, container))).admit)
     if port is not None:
         tests.append(_Port(snapshot, port).admit)
     return (lambda rule: all(test(rule) for test in tests)) if tests else None
@@ -62,6 +61,10 @@ def _container(snapshot: Snapshot, name: str) -> Container:
     raise UsageError(f"there is no container {name!r} in this snapshot; there are: {known}")
 
 
+def _ends(*containers: Container) -> tuple:
+    return tuple(ip_address(e.address) for c in containers for e in c.endpoints if e.address)
+
+
 class _Ends(Value):
     """Addresses, any of which is one end of the packet."""
 
@@ -75,9 +78,9 @@ class _Ends(Value):
         possible = any(
             all(_covers(m, end) != m.negated for m in side) for end in self.ends for side in sides
         )
-        return possible and not self._foreign(rule)
+        return possible and not self.foreign(rule)
 
-    def _foreign(self, rule: Rule) -> bool:
+    def foreign(self, rule: Rule) -> bool:
         """Whether it is about other hosts or networks of Docker's than that of these addresses."""
         bridged = [n for n in self.snapshot.networks if n.bridge]
         own = [n for n in bridged if any(_within(n, str(end)) for end in self.ends)]
@@ -104,15 +107,19 @@ class _Port(Value):
         """Whether the rule names no port, or this, or the container's behind it."""
         ports = [m for m in rule.matches if m.name in PORTS and not m.negated]
         if not ports:
-            return not any(_has(m, self.port) for m in rule.matches if m.name in PORTS)
+            behind = [c for c in self.snapshot.containers
+                      if any(p.host_port == self.port for p in c.ports)]  # fmt: skip
+            foreign = behind and _Ends(self.snapshot, _ends(*behind)).foreign(rule)
+            return not foreign and not any(
+                _has(m, self.port) for m in rule.matches if m.name in PORTS
+            )
         if any(_has(m, self.port) for m in ports) or _leads_to(rule, self.port):
             return True
         where = [m for m in rule.matches if m.name in ADDRESSES and not m.negated]
         for container in self.snapshot.containers:
             for p in container.ports:
                 if p.host_port == self.port and any(_has(m, p.container_port) for m in ports):
-                    ends = [ip_address(e.address) for e in container.endpoints if e.address]
-                    return any(_covers(m, end) for m in where for end in ends)
+                    return any(_covers(m, end) for m in where for end in _ends(container))
         return False
 
 

@@ -39,6 +39,11 @@ class NftRule(Rule):
     """A rule of an nft chain; ``spec`` is nft's text without the counter's numbers."""
 
     @property
+    def counts(self) -> bool:
+        """Whether it says "counter"."""
+        return "counter" in _unquoted(self.spec).split()
+
+    @property
     def matches(self) -> tuple[Option, ...]:
         """The conditions that a packet must meet, in the order in which they are tested."""
         return _read(self.spec)[0]
@@ -106,9 +111,13 @@ def _block(lines) -> list[str]:
             found[-1] += " " + words
         else:
             found.append(words)
-        bare = re.sub(r'"[^"]*"', "", words)
+        bare = _unquoted(words)
         open_groups += bare.count("{") - bare.count("}")
     return found
+
+
+def _unquoted(words: str) -> str:
+    return re.sub(r'"[^"]*"', "", words)
 
 
 def _chain(family: str, table: str, name: str, statements: list[str]) -> NftChain:

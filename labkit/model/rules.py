@@ -80,6 +80,11 @@ class Rule(Value):
     target: str | None  # after -j or -g; None when the rule only counts
 
     @property
+    def counts(self) -> bool:
+        """Whether it counts what it takes; a rule of nft does so only where it says "counter"."""
+        return True
+
+    @property
     def matches(self) -> tuple[Option, ...]:
         """The conditions that a packet must meet, in the order in which they are tested."""
         return _options(self.spec)[0]

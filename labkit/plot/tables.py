@@ -7,6 +7,7 @@ from shlex import quote
 from labkit.errors import UsageError
 from labkit.model.causes import Cause, cause
 from labkit.model.concerns import concerns
+from labkit.model.nftables import NftChain
 from labkit.model.rows import Row, rows
 from labkit.model.rules import WAYS, Chain
 from labkit.model.snapshot import Namespace, Snapshot
@@ -29,9 +30,8 @@ HOOKS = {
     "arp": "questions and answers of ARP",
     "": "chains to which no rule leads",
 }
+Moment = tuple[Snapshot, Namespace]
 NOTHING = Namespace(id=0, kind="container", name="")  # of a container that was not there yet
-FAMILIES = {"ip": "", "ip6": "IPv6 ", "inet": "inet ", "netdev": "netdev ", "bridge": "bridge ",
-            "arp": "arp "}  # fmt: skip
 
 
 def rules_table(
@@ -90,9 +90,8 @@ def rules_table(
     number = sum(r.kind == "rule" for r in found)
     picture = Picture(f"{' '.join(title)}: {number} rule" + "s" * (number != 1))
     about = "; ".join([*title[1:], *(["what changed and counted is marked"] if before else [])])
-    _Table(picture, snapshot, place, before is not None).draw(
-        f"rules of {place.name}", about, found
-    )
+    earlier_place = (before, earlier) if before else None
+    _Table(picture, (snapshot, place), earlier_place).draw(f"rules of {place.name}", about, found)
     return picture
 
 
@@ -118,7 +117,7 @@ def nat_table(snapshot: Snapshot, namespace: str | None = None) -> Picture:
     number = sum(r.kind == "rule" for r in found)
     picture = Picture(f"NAT table of {place.name}: {number} rule" + "s" * (number != 1))
     about = "the nat table; only the first packet of a connection meets it"
-    _Table(picture, snapshot, place).draw(place.name, about, found)
+    _Table(picture, (snapshot, place)).draw(place.name, about, found)
     return picture
 
 
@@ -137,10 +136,9 @@ def _find(snapshot: Snapshot, name: str | None, required: bool = True) -> Namesp
 class _Table:
     """The drawing on its way from top to bottom; ``y`` is how far it has come."""
 
-    def __init__(
-        self, picture: Picture, snapshot: Snapshot, place: Namespace, since: bool = False
-    ) -> None:
-        self.picture, self.snapshot, self.place, self.since = picture, snapshot, place, since
+    def __init__(self, picture: Picture, now: Moment, before: Moment | None = None) -> None:
+        self.picture, self.now, self.before = picture, now, before
+        self.snapshot, self.place = now
         self.y = 0.0
         self.starts: list[float] = []  # the tops of the chains that are open, one for each depth
 
@@ -153,7 +151,7 @@ class _Table:
         if not found:
             picture.text(EDGE, self.y, "There is no rule and no chain here.")
         else:
-            names = ("since", "packets") if self.since else ("packets", "bytes")
+            names = ("since", "packets") if self.before else ("packets", "bytes")
             for right, name in zip((FIRST, SECOND), names, strict=True):
                 picture.text(
                     right, self.y - 7, name, style.SMALL, color=style.SOFT, align="right"
@@ -201,13 +199,13 @@ class _Table:
         self.y += 1
         self.picture.band(left, self.y, WIDTH - EDGE - left, 15, style.FAINT)
         self.y += 7.5
-        name = chain.name if row.depth else f"{FAMILIES[row.family]}{chain.table} {chain.name}"
+        name = chain.name if row.depth else f"{self.table(row)} {chain.name}"
         width = self.picture.text(x, self.y, name, style.NAME, 220, bold=True)
         at = WIDTH - EDGE - 6
         if chain.policy:
             # nft does not count what meets a policy
             number = "" if chain.packets == row.counted == 0 else f": {_count(row.counted)}"
-            policy = f"policy {chain.policy}{number}" + " since" * (self.since and bool(number))
+            policy = f"policy {chain.policy}{number}" + " since" * bool(self.before and number)
             at -= self.picture.text(at, self.y, policy, style.SMALL, align="right") + 10
         about = [row.mark] if row.mark else []
         about += [f"priority {chain.priority}"] if row.depth == 0 and chain.hook else []
@@ -221,7 +219,7 @@ class _Table:
     def rule(self, row: Row) -> None:
         """A rule as its tool writes it, what it means, what caused it, and its counters."""
         picture, rule, x = self.picture, row.rule, self.left(row.depth)
-        why = cause(self.snapshot, self.place, rule)
+        why = cause(*(self.before if row.mark == "gone" else self.now), rule)
         room = WIDTH - EDGE - 6 - x
         tag = min(text_width(why.words, style.SMALL, bold=True), CAUSE) + 12 if why else 0
         comment = rule.match("comment")
@@ -263,8 +261,9 @@ class _Table:
     def counters(self, row: Row, y: float) -> None:
         """What the row counted, in its two columns."""
         rule = row.rule
-        texts = [_amount(rule.packets), _amount(rule.bytes)]
-        if self.since:
+        counts = [rule.packets, rule.bytes] if rule.counts else []
+        texts = [_amount(number) for number in counts] or ["-", "-"]
+        if self.before:
             texts = [row.mark or (f"+{_amount(row.counted)}" if row.counted else ""), texts[0]]
         for right, text in zip((FIRST, SECOND), texts, strict=True):
             strong = row.counted > 0 or (bool(row.mark) and right == FIRST)
@@ -282,7 +281,7 @@ class _Table:
 
     def things_chain(self, row: Row, box: tuple[float, float, float, float]) -> None:
         chain = row.chain
-        details = [("table", f"{FAMILIES[row.family]}{chain.table}"), ("chain", chain.name)]
+        details = [("table", self.table(row)), ("chain", chain.name)]
         details += [("hook", chain.hook), ("priority", str(chain.priority))] if chain.hook else []
         details += [("policy", chain.policy)] if chain.policy else []
         details += [("rules", str(len(chain.rules)))]
@@ -293,9 +292,10 @@ class _Table:
         rule = row.rule
         details = [
             ("text", rule.spec), ("takes", rule.condition), ("and", rule.effect),
-            ("counted", f"{rule.packets} packets, {rule.bytes} bytes"),
+            ("counted", f"{rule.packets} packets, {rule.bytes} bytes" if rule.counts
+             else "nothing: the rule has no counter"),
         ]  # fmt: skip
-        if self.since:
+        if self.before:
             details += [("since the snapshot before", row.mark or f"{row.counted} packets")]
         details += [("because of", why.words), ("why", why.why)] if why else []
         name = f"rule {rule.table} {rule.chain} {rule.number}"
@@ -306,11 +306,16 @@ class _Table:
             Thing(box, kind, name, tuple(details), (command,), self.snapshot.host)
         )
 
+    def table(self, row: Row) -> str:
+        """The table as its tool names it; nft says the family too."""
+        if isinstance(row.chain, NftChain):
+            return f"{row.family} {row.chain.table}"
+        return f"{'IPv6 ' * (row.family == 'ip6')}{row.chain.table}"
+
     def command(self, row: Row, chain: Chain, number: str = "") -> str:
         """What shows the row in a shell of the host."""
         tools = {"ip": "iptables", "ip6": "ip6tables"}
-        native = chain in self.place.nftables
-        if native:
+        if isinstance(chain, NftChain):
             command = f"nft list chain {row.family} {chain.table} {quote(chain.name)}"
         else:
             command = f"{tools[row.family]} -t {chain.table} -L {quote(chain.name)}{number} -n -v"

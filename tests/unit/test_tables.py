@@ -6,7 +6,7 @@ from matplotlib.colors import to_rgba
 from test_topology import SCENES, cut_off, labels, overlaps, struck_through, texts
 
 from labkit.errors import UsageError
-from labkit.model import rules
+from labkit.model import nftables, rules
 from labkit.plot import nat_table, rules_table
 from labkit.plot.style import MARK
 from tests.unit.rulesets import RULESETS
@@ -202,6 +202,8 @@ def test_before_and_after_in_words():
     assert len(marked) == len(bold) > 3
     # The text of the rule that is gone is struck through, and no other.
     assert len(struck_through(figure)) == 1
+    # and what it was there for is known from before
+    assert "port 8081 of old" in shown
     quiet = texts(rules_table(new, before=new))
     assert not {"gone", "added", "moved"} & set(quiet)
     assert not [t for t in quiet if t.startswith("+")]
@@ -222,3 +224,19 @@ def test_what_is_filtered_is_said():
     assert any(t.endswith("rules for other packets") for t in shown)
     assert overlaps(figure) == []
     assert figure.get_figheight() < rules_table(snapshot, way="through").get_figheight()
+
+
+def test_a_rule_of_nft_without_a_counter_shows_no_number():
+    found = labels(rules_table(RULESETS["native-26.1"]))
+
+    def beside(spec):
+        y = next(box.y0 for text, box in found if text == spec)
+        return [t for t, box in found if abs(box.y0 - y) < 6 and t != spec][:2]
+
+    assert beside("ip protocol icmp counter") == ["0", "0"]
+    text = "table ip t {\n chain c {\n  type filter hook input priority 0;\n  drop\n }\n}\n"
+    snapshot = SCENES["empty"]
+    host = msgspec.structs.replace(snapshot.root, nftables=nftables.parse(text))
+    found = labels(rules_table(msgspec.structs.replace(snapshot, namespaces=(host,))))
+    assert beside("drop") == ["-", "-"]
+    assert "ip t c" in [t for t, _ in found]

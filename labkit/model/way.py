@@ -291,26 +291,21 @@ def _fields(headers: Headers) -> dict[str, str]:
 
 def _cause(journey: Journey, steps: tuple[Step, ...], number: int) -> str:
     """What made the headers at this step differ from those at the step before."""
-    if not number:
-        return ""
-    before, step = steps[number - 1], steps[number]
+    before, step = steps[max(number - 1, 0)], steps[number]
+    if before.headers.vni != step.headers.vni:
+        return "the vxlan interface"
     fields = changed(before.headers, step.headers)
-    if before.headers.vni is None and step.headers.vni is not None:
-        return f"VXLAN wraps it, VNI {step.headers.vni}"
-    if before.headers.vni is not None and step.headers.vni is None:
-        return f"VXLAN, VNI {before.headers.vni}, unwraps it"
-    if not fields:
-        return ""
-    if fields == ("ttl",):
-        return f"{name(journey, place(step))} routes it"
-    for back in range(number - 1, -1, -1):
-        if place(steps[back]) != place(before):
-            break
-        if (steps[back].verdict or "").split(" ")[0] in REWRITES:
-            return f"rule of step {back + 1}"
-    if "nf_tables trace" in journey.means:  # then a rule would have been seen
-        return "connection tracking"
-    return ""
+    causes = []
+    if any(f.startswith(("source", "destination")) for f in fields):
+        here = [n for n in range(number) if place(steps[n]) == place(before)]
+        wrote = [n for n in here if (steps[n].verdict or "").split(" ")[0] in REWRITES]
+        if wrote:
+            causes.append(f"the rule of step {wrote[-1] + 1}")
+        elif "nf_tables trace" in journey.means:  # then a rule would have been seen
+            causes.append("connection tracking, which knows this connection")
+    if "ttl" in fields:
+        causes.append(f"{name(journey, place(step))} routes it")
+    return " · ".join(causes)
 
 
 def _at(address: str, port: int | None) -> str:

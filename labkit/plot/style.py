@@ -154,9 +154,9 @@ class Picture(Figure):
         """Draw the joint of a line with a bridge."""
         self.axes_.plot([x], [y], "o", ms=5.5, mfc=color, mec=PAPER, mew=0.8, zorder=4)
 
-    def arrow(self, x: float, y: float, color: str = SOFT) -> None:
-        """Draw the head of an arrow that points to the right."""
-        self.axes_.plot([x], [y], ">", ms=5, color=color, mew=0, zorder=4)
+    def arrow(self, x: float, y: float, to: str = ">", color: str = SOFT) -> None:
+        """Draw the head of an arrow that points to the right, or with "<" to the left."""
+        self.axes_.plot([x], [y], to, ms=5, color=color, mew=0, zorder=4)
 
     def at(self, x: float, y: float) -> Thing | None:
         """The thing at that point, in points from the top left; the smallest where some overlap."""

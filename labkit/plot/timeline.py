@@ -94,7 +94,13 @@ class _Timeline:
         self.y += 5
         picture.band(EDGE, self.y, WIDTH - 2 * EDGE, 16, style.FLAG)
         width = picture.text(
-            EDGE + 8, self.y + 8, way.name(self.journey, row.place), style.NAME, 220, bold=True, color=style.PAPER
+            EDGE + 8,
+            self.y + 8,
+            way.name(self.journey, row.place),
+            style.NAME,
+            220,
+            bold=True,
+            color=style.PAPER,
         )
         picture.text(
             EDGE + 16 + width, self.y + 8, row.place.about, style.SMALL, 200, color=style.PAPER

@@ -59,8 +59,8 @@ class Row(Value):
 
     @property
     def numbers(self) -> str:
-        """The numbers of its steps: "4", "5–9"."""
-        return f"{self.first}" if self.first == self.last else f"{self.first}–{self.last}"
+        """The numbers of its steps: "4", "5-9"."""
+        return f"{self.first}" if self.first == self.last else f"{self.first}-{self.last}"
 
 
 def place(step: Step) -> Place:
@@ -108,10 +108,10 @@ def hops(steps: Iterable[Step]) -> tuple[Hop, ...]:
         copied = sent.kind == "capture" and not sent.outgoing and met.outgoing and end in seen
         if start != end and not copied:
             found.append(Hop(start=start, end=end, sent=sent, met=met))
-    if not found and steps and not refused(steps):
-        if any(s.interface == "lo" or s.hook == "INPUT" for s in steps):
-            here = place(steps[0])
-            found.append(Hop(start=here, end=here, sent=steps[0], met=steps[-1]))
+    stays = any(s.interface == "lo" or s.hook == "INPUT" for s in steps)
+    if not found and stays and not refused(steps):
+        here = place(steps[0])
+        found.append(Hop(start=here, end=here, sent=steps[0], met=steps[-1]))
     return tuple(found)
 
 

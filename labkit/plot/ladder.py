@@ -145,13 +145,13 @@ class _Ladder:
         if hop.start == hop.end:
             points = [(start, y - 6), (start + LOOP, y - 6), (start + LOOP, y + 6), (start, y + 6)]
             picture.line(points, color, 1.6, pattern)
-            picture.arrow(start + 3, y + 6, "<", color)
+            picture.arrow(start + 3, y + 6, color, "<")
             return
         way_on = 1 if end > start else -1
         if hop.met.headers.vni is not None:
             picture.line([(start + 9 * way_on, y), (end - 11 * way_on, y)], style.FAINT, 9)
         picture.line([(start, y), (end - 4 * way_on, y)], color, 1.6, pattern)
-        picture.arrow(end - 3 * way_on, y, "<" if way_on < 0 else ">", color)
+        picture.arrow(end - 3 * way_on, y, color, "<" if way_on < 0 else ">")
 
     def label(self, hop: Hop, y: float, before: Headers) -> float:
         """Above an arrow the source, below it the destination; how far down it is written."""

@@ -23,6 +23,7 @@ DPI = 150
 POINT = 96 / 72  # CSS pixels
 INK, SOFT, FAINT, PAPER = "#1c1f24", "#585e66", "#c9ced6", "#ffffff"
 HOST, BOX, FLAG, MARK, LAN = "#f3f5f8", "#ffffff", "#33383f", "#ffe9a8", "#d3d8df"
+TRACK = "#f0a30a"  # a packet's way
 TITLE, NAME, PLAIN, SMALL = 12, 9, 8, 7  # font sizes
 # colour and line pattern of the first, second, … network
 NETWORKS = (
@@ -120,12 +121,12 @@ class Picture(Figure):
 
     def line(
         self, points: list[tuple[float, float]], color: str = SOFT, width: float = 1.4,
-        pattern: object = "-",
+        pattern: object = "-", layer: float = 2.5,
     ) -> None:  # fmt: skip
         """Draw a line through the points."""
         xs, ys = zip(*points, strict=True)
         self.axes_.plot(
-            xs, ys, color=color, lw=width, ls=pattern, zorder=2.5,
+            xs, ys, color=color, lw=width, ls=pattern, zorder=layer,
             solid_capstyle="butt", dash_capstyle="butt", solid_joinstyle="round",
         )  # fmt: skip
 
@@ -154,7 +155,7 @@ class Picture(Figure):
         """Draw the joint of a line with a bridge."""
         self.axes_.plot([x], [y], "o", ms=5.5, mfc=color, mec=PAPER, mew=0.8, zorder=4)
 
-    def arrow(self, x: float, y: float, to: str = ">", color: str = SOFT) -> None:
+    def arrow(self, x: float, y: float, color: str = SOFT, to: str = ">") -> None:
         """Draw the head of an arrow that points to the right, or with "<" to the left."""
         self.axes_.plot([x], [y], to, ms=5, color=color, mew=0, zorder=4)
 

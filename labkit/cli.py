@@ -202,6 +202,7 @@ def image(typed: argparse.Namespace) -> int:
 def clean(typed: argparse.Namespace) -> int:
     """Remove the machine images and what killed labs left; say what it was."""
     from labkit import leftovers
+    from labkit.machine import container
     from labkit.machine.builder import remove
     from labkit.machine.image import booter, cache
 
@@ -222,6 +223,9 @@ def clean(typed: argparse.Namespace) -> int:
         except OSError as error:  # processes that this process id namespace does not see
             said.append(f"kept {path}: {error.strerror.lower()}")
         print(said[-1], flush=True)
+    for line in container.clean():
+        said.append(line)
+        print(line, flush=True)
     if not said:
         print("nothing to remove")
     return 0

@@ -18,8 +18,9 @@ from tests.engine.conftest import gone_within
 
 @pytest.fixture
 def cached_elsewhere(tmp_path, monkeypatch):
-    """A cache with a half-built image in it; the real one is out of reach of `clean`."""
+    """A cache with a half-built image in it; the real one, and any engine, is out of reach."""
     real = image.ensure()
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
     half = tmp_path / "image-trixie-amd64-0123456789ab.part"
     half.mkdir()

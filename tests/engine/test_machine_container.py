@@ -19,7 +19,7 @@ import docker
 import pytest
 
 from labkit import Lab, cli
-from labkit.errors import MachineError
+from labkit.errors import ImageError, MachineError
 from labkit.machine.container import ContainerMachine
 from tests.engine.conftest import gone_within
 
@@ -211,6 +211,12 @@ def test_image_that_is_not_in_the_engine_is_told_by_the_relay(engine):
     lab = Lab(hosts=1, image=f"{NAME}:none")
     with pytest.raises(MachineError, match=f"the Docker Engine answers: No such image: {NAME}"):
         lab.start()
+
+
+def test_engine_that_cannot_fetch_its_base_image_says_so(engine, monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
+    with pytest.raises(ImageError, match="the engine could not fetch debian:trixie-slim, which"):
+        ContainerMachine().prepare("20.10")
 
 
 @pytest.fixture

@@ -1,0 +1,105 @@
+"""The machine image built by the learner's own engine, where this computer has none and makes none.
+
+The engine is started by hand on this computer's own network, for packages come from outside; its
+base image, debian:trixie-slim, is made by mmdebstrap, for a registry may be out of reach.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import docker
+import pytest
+
+from labkit import Lab, leftovers
+from labkit.errors import ImageError
+from labkit.machine import image
+from labkit.machine.container import ContainerMachine
+from labkit.machine.container_image import BASE
+
+ENGINE = Path(__file__).with_name("engine.sh")
+NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
+
+
+@pytest.fixture(scope="module")
+def by_hand(tmp_path_factory) -> Iterator[docker.DockerClient]:
+    """An engine with Debian in it and nothing else."""
+    folder = tmp_path_factory.mktemp("engine")
+    command = [*NAMESPACES, "sh", str(ENGINE), str(image.ensure("26.1")), str(folder)]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+        try:
+            assert process.stdout.readline() == "ready\n"
+            client = docker.DockerClient(f"unix://{folder}/docker.sock", version="auto")
+            words = ["mmdebstrap", "--quiet", "--variant=minbase", "trixie", "-"]
+            with subprocess.Popen(words, stdout=pipe) as debian:
+                client.api.import_image_from_stream(debian.stdout, *BASE.split(":"))
+            assert debian.returncode == 0
+            yield client
+        finally:
+            process.stdin.close()
+    for hierarchy in leftovers._hierarchies():
+        if (group := hierarchy / f"labkit-test.{folder.name}").exists():
+            leftovers.remove_cgroup(group)
+
+
+@pytest.fixture
+def engine(by_hand, monkeypatch, tmp_path) -> docker.DockerClient:
+    """That engine as the learner's, on a computer with no image in its cache."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{by_hand.api._custom_adapter.socket_path}")
+    monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
+    monkeypatch.delenv("LABKIT_MIRROR", raising=False)
+    return by_hand
+
+
+def packages(status: str) -> list[str]:
+    """The packages in dpkg's database."""
+    return sorted(li.split()[1] for li in status.splitlines() if li.startswith("Package: "))
+
+
+def test_mirror_that_does_not_answer_is_told(engine, monkeypatch):
+    monkeypatch.setenv("LABKIT_MIRROR", "http://127.0.0.1:1/debian")
+    with pytest.raises(ImageError, match=r"packages.*could not be fetched.*127\.0\.0\.1:1"):
+        ContainerMachine().prepare("26.1")
+    assert engine.containers.list(all=True) == []
+
+
+def test_killed_build_leaves_no_container(engine):
+    script = "from labkit.machine.container import *; ContainerMachine().prepare('26.1')"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    for line in process.stdout:
+        if "extracting" in line:
+            break
+    assert len(engine.containers.list()) == 1
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    end = time.monotonic() + 10
+    while engine.containers.list(all=True, ignore_removed=True) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert engine.containers.list(all=True) == []
+
+
+def test_engine_builds_the_image_that_is_built_here(engine, monkeypatch):
+    with Lab(hosts=1, machine="container") as lab:
+        there = lab.host1.read("cat /var/lib/dpkg/status")
+        assert lab.host1.read("ls /usr/lib/labkit").split() == ["skeleton", "store"]
+        listed = lab.host1.read("docker images --format '{{.Repository}}'").split()
+        assert sorted(listed) == ["busybox", "nginx", "toolbox"]
+        ping = "docker run --rm --user nobody toolbox ping -c 1 -W 2 172.17.0.1"
+        assert "1 received" in lab.host1.read(ping), "a file's capabilities came along"
+        lab.host1.run("nginx", publish="8080:80")
+        page = "curl --silent --retry 20 --retry-all-errors localhost:8080"
+        assert "nginx in a container" in lab.host1.read(page)
+    assert not os.path.exists(image.cache()), "nothing of it is kept here"
+    assert engine.containers.list(all=True) == []
+    tags = [tag for found in engine.images.list() for tag in found.tags]
+    built = ContainerMachine().prepare("26.1")
+    assert sorted(tags) == [BASE, built]
+    monkeypatch.delenv("LABKIT_CACHE")
+    assert packages(there) == packages((image.ensure("26.1") / "var/lib/dpkg/status").read_text())

@@ -18,10 +18,10 @@ import requests
 from docker.context import ContextAPI
 from docker.context.config import get_current_context_name
 
-from labkit.errors import MachineError
+from labkit.errors import ImageError, MachineError
 from labkit.machine import container_image
 from labkit.machine.container_relay import LABEL, create
-from labkit.machine.image import architecture, find
+from labkit.machine.image import architecture, booter, find
 from labkit.machine.progress import Steps
 from labkit.machine.recipe import recipe
 
@@ -64,11 +64,10 @@ class ContainerMachine:
             with contextlib.suppress(docker.errors.ImageNotFound):
                 client.images.get(reference)
                 return reference
-            if image is None and processor == architecture():
-                image = find(engine)
+            image = image or _image_here(engine, processor)
             with Steps() as say:
                 if image:
-                    container_image.bring(client, image, reference, say)
+                    container_image.bring(client, booter().privilege, image, reference, say)
                 else:
                     container_image.build(client, wanted, reference, say)
             return reference
@@ -76,6 +75,14 @@ class ContainerMachine:
     def command(self, image: Path | str, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's; it makes and removes run."""
         return [sys.executable, "-P", str(RELAY), str(image), str(run)]
+
+
+def _image_here(engine: str, processor: str) -> Path | None:
+    """The machine image of that generation in this computer's cache, if it fits the processor."""
+    if processor == architecture():
+        with contextlib.suppress(ImageError):  # nobody here could read it, or make one
+            return find(engine)
+    return None
 
 
 def endpoint() -> str:

@@ -25,6 +25,8 @@ from labkit.leftovers import size
 from labkit.machine import builder
 from labkit.machine.container_relay import CHUNK, LABEL, PLACE, create
 from labkit.machine.image import LABKIT
+from labkit.machine.privilege import ROOT as AS_ROOT
+from labkit.machine.privilege import Privilege
 from labkit.machine.recipe import IMAGES, Recipe
 
 REPOSITORY = "labkit/machine"
@@ -38,13 +40,15 @@ FULL = ImageError(
 )
 
 
-def bring(client: docker.DockerClient, directory: Path, reference: str, say: builder.Say) -> None:
+def bring(
+    client: docker.DockerClient, way: Privilege, directory: Path, reference: str, say: builder.Say
+) -> None:
     """Import the machine image's directory into the engine, under that name."""
     words = ("tar", "--create", "--xattrs", "--xattrs-include=security.*", "--numeric-owner")
     source = ("--exclude=./dev/*", "--directory", str(directory), ".")
     job, whole = "machine image", size(directory)
     repository, _, tag = reference.partition(":")
-    with subprocess.Popen((*builder.shell(), *words, *source), stdout=subprocess.PIPE) as tar:
+    with subprocess.Popen((*way.shell(), *words, *source), stdout=subprocess.PIPE) as tar:
         try:
             client.api.import_image_from_stream(
                 _told(tar.stdout, whole, job, say), repository, tag, changes=[_labels("/")]
@@ -134,7 +138,7 @@ def _workshop(client: docker.DockerClient):
 
 
 def _mmdebstrap(workshop, job: builder.Job, say: builder.Say) -> None:
-    _run(workshop, shlex.join(builder.mmdebstrap(job, job.result)), job.name, say)
+    _run(workshop, shlex.join(builder.mmdebstrap(AS_ROOT, job, job.result)), job.name, say)
     say(job.name, "done", builder.STEPS)
 
 

@@ -42,7 +42,7 @@ def create(api: docker.APIClient, image: str, words: list[str], network: str = "
 def run(api: docker.APIClient, image: str) -> None:
     """Run a machine until its agent ends or our standard input does; then the container is gone."""
     place = api.inspect_image(image)["Config"]["Labels"][PLACE]
-    script = Path(__file__).with_name("root-inner.sh").read_text()
+    script = Path(__file__).with_name("namespaces-inner.sh").read_text()
     container = create(api, image, ["sh", "-c", script, "machine", place, "/run"])
     try:
         attached = api.attach_socket(

@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from labkit.agent.wire import HEADER, Call, CallFailed, Wire, WireError, streams
 from labkit.errors import SnapshotError
-from labkit.model import rules
+from labkit.model import frames, rules
 from labkit.model.snapshot import Snapshot
 
 TESTS = Path(__file__).parent
@@ -119,6 +119,10 @@ def _snapshot(_: contextlib.ExitStack) -> Callable[[bytes], bool]:
     return attempt
 
 
+def _frame(_: contextlib.ExitStack) -> Callable[[bytes], bool]:
+    return lambda data: frames.frame(data) is not None
+
+
 def _wire(stack: contextlib.ExitStack) -> Callable[[bytes], bool]:
     loop = asyncio.new_event_loop()
     stack.callback(loop.close)
@@ -193,6 +197,13 @@ def _post(path: str, body: bytes) -> bytes:
     return b"POST /%s HTTP/1.0\r\nContent-Length: %d\r\n\r\n%s" % (path.encode(), len(body), body)
 
 
+def _captured() -> Iterator[bytes]:
+    """Frames of recorded journeys, names asked and VXLAN among them."""
+    for name in ("names", "overlay"):
+        heard = json.loads((TESTS / "unit/journeys/heard" / f"{name}.json").read_text())
+        yield from (bytes.fromhex(frame[4]) for frame in heard["frames"])
+
+
 def _samples() -> Iterator[bytes]:
     for path in sorted((TESTS / "unit" / "snapshots").glob("*.json")):
         if path.stat().st_size < 30_000:
@@ -208,6 +219,7 @@ FRAMES = st.lists(
 TARGETS = (
     Target("rules", mutated(RULES.encode()), _rules),
     Target("snapshot", mutated(*_samples()), _snapshot),
+    Target("frame", mutated(*_captured()), _frame),
     Target("wire", st.one_of(st.binary(max_size=200), FRAMES), _wire),
     Target(
         "plugin",

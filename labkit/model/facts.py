@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from labkit.model import nftables, rules
+from labkit.model import netfilter, nftables, rules
 from labkit.model.snapshot import Snapshot
 
 
@@ -22,6 +22,7 @@ def snapshot_of(facts: dict) -> Snapshot:
             namespace[field] = [chain for text in saved for chain in rules.parse(text)]
         known = {("ip", c.table, c.name) for c in namespace["chains"]}
         known |= {("ip6", c.table, c.name) for c in namespace["chains6"]}
+        known |= {(*netfilter.TRACING, chain) for chain in ("in", "out")}
         namespace["nftables"] = nftables.parse(texts.get("nft", ""), known)
     return msgspec.convert(
         {

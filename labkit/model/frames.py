@@ -83,13 +83,13 @@ def seen(network: bytes, transport: bytes, link: bytes = b"") -> Seen | None:
         length, number, fragment, ttl, protocol = struct.unpack_from(">HHHBB", network, 2)
         source, destination = network[12:16], network[16:20]
         if fragment & 0x1FFF:
-            return None
-        mark: tuple = (number, length)
+            return None  # the first fragment stands for the packet, whole or not
+        mark = number
     else:
         length, protocol, ttl = struct.unpack_from(">HBB", network, 4)
         length += 40
         source, destination = network[8:24], network[24:40]
-        mark = (network[1:4], length)
+        mark = network[1:4]  # the flow label
     if protocol not in PROTOCOLS or len(transport) < 8:
         return None
     source, destination = str(ip_address(source)), str(ip_address(destination))
@@ -109,7 +109,7 @@ def seen(network: bytes, transport: bytes, link: bytes = b"") -> Seen | None:
         destination_mac=macs[1],
         says=says,
     )
-    identity = (protocol, *mark, _content(protocol, transport))
+    identity = (protocol, mark, _content(protocol, transport))
     begins = _begins(protocol, transport)
     return Seen(headers, identity, _flow(headers, protocol, transport), begins, speaks)
 

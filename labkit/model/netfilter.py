@@ -10,6 +10,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+TRACING = ("inet", "labkit-journey")  # the table that stands while packets are traced
 FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
 HOOKS = {0: "PREROUTING", 1: "INPUT", 2: "FORWARD", 3: "OUTPUT", 4: "POSTROUTING"}
 POLICY, RETURN, RULE = 1, 2, 3  # types of a report

@@ -14,7 +14,7 @@ from functools import lru_cache
 from labkit.errors import SnapshotError
 from labkit.model.rules import Chain, Option, Rule
 
-_TABLE = re.compile(r"table (\S+) (\S+) \{")
+_TABLE = re.compile(r"table (\S+) (\S+) \{(?: # progname .*)?")  # a program's own, "flags owner"
 _BLOCK = re.compile(r"(\w+) (\S+) \{")
 _HOOK = re.compile(r"type \w+ hook (\w+)(?: devices?.*?)? priority (-?\d+);(?: policy (\w+);)?")
 _COUNTER = re.compile(r"\bcounter packets (\d+) bytes (\d+)")

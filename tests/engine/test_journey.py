@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from labkit import Lab, LabError
+from labkit.agent import netfilter as agent
 from labkit.errors import LabStopped, UsageError
 from labkit.host import Host, Node
+from labkit.model import netfilter
 from labkit.model.journey import Journey
 from labkit.tracing import journey
 from tests import agreement
@@ -155,6 +157,34 @@ def test_another_journey_waits_for_the_first(lab, host):
     for thread in threads:
         thread.join()
     assert [[p.summary for p in j.packets].count("TCP SYN") for j in found] == [1, 1]
+
+
+def test_a_second_journey_counts_its_own_packets_only(lab, host):
+    client = host.run("toolbox", name="client", command="sleep 1d")
+    for _ in range(2):
+        found = journey(client, "curl -s outside")
+        assert agreement.with_counters(found) == []
+        assert found.counted
+
+
+def test_a_snapshot_does_not_show_the_tracing(lab, host):
+    before = host.snapshot()
+    during = []
+    thread = when_running(host, "end-me", lambda: (during.append(host.snapshot()),
+                                                   host.read("pkill -f 'end-m[e]'")))  # fmt: skip
+    journey(host, "curl -s 203.0.113.10; exec -a end-me sleep 99")
+    thread.join()
+    assert during[0].root.nftables == before.root.nftables
+    assert (*netfilter.TRACING,) == ("inet", agent.TABLE)
+
+
+def test_a_packet_in_fragments_is_one_packet(lab, host):
+    client = host.run("toolbox", name="client", command="sleep 1d")
+    found = journey(client, "ping -c 1 -s 3000 203.0.113.10")
+    assert [p.summary for p in found.packets] == [
+        "ICMP echo request, sequence 1", "ICMP echo reply, sequence 1"
+    ]  # fmt: skip
+    assert "MASQUERADE" in {s.verdict for s in found.of(1)}
 
 
 def test_what_was_before_is_no_part_of_it(lab, host):

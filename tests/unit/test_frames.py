@@ -106,6 +106,12 @@ def test_what_is_no_dns_on_its_port_is_so_many_bytes(body):
     assert packet.headers.says == f"{len(body)} bytes"
 
 
+def test_a_first_fragment_is_the_packet_that_it_is_part_of():
+    whole = ip("10.0.0.1", "10.0.0.2", 1, echo(1, 1))
+    part = whole[:2] + struct.pack(">H", 60) + whole[4:6] + b"\x20\0" + whole[8:60]
+    assert seen(part).identity == seen(whole).identity
+
+
 def test_what_is_no_packet_of_a_known_kind_is_left_out():
     assert frames.frame(b"") is None
     assert frames.frame(ethernet(b"\0" * 40, 0x0806)) is None  # ARP

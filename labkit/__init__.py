@@ -6,9 +6,14 @@ The public names, each with one line:
 - ``Snapshot``: everything about a lab host's networking at one moment; JSON in and out.
 - ``diff``: what came, went and changed between two snapshots of a host.
 - ``topology``: the map of a snapshot: namespaces, interfaces, wires, addresses.
-- ``journey``: a request's packets on their way through the lab, and its answers'.
 - ``nat_table``: the NAT rules of a snapshot, in the order in which a packet meets them.
 - ``rules_table``: the rules of a snapshot, hook by hook; what counted, came, went since another.
+- ``journey``: a request's packets on their way through the lab, and its answers'.
+- ``Journey``: what ``journey`` gives; JSON in and out.
+- ``ladder``: all packets of a journey, between the places that they passed.
+- ``timeline``: what one packet of a journey met, step by step.
+- ``journey_map``: a packet's way over the map.
+- ``JourneyView``: a journey to step through, in a widget.
 - ``Explorer``: both pictures of a running lab, in a widget.
 - ``LabError``: the root of every error that labkit raises on purpose.
 
@@ -20,13 +25,18 @@ import sys
 
 _HOMES = {
     "Explorer": "labkit.widgets",
+    "Journey": "labkit.model.journey",
+    "JourneyView": "labkit.widgets",
     "Lab": "labkit.lab",
     "LabError": "labkit.errors",
     "Snapshot": "labkit.model.snapshot",
     "diff": "labkit.model.diff",
     "journey": "labkit.tracing",
+    "journey_map": "labkit.plot",
+    "ladder": "labkit.plot",
     "nat_table": "labkit.plot",
     "rules_table": "labkit.plot",
+    "timeline": "labkit.plot",
     "topology": "labkit.plot",
 }
 __all__ = list(_HOMES)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from itertools import groupby, pairwise
 
-from labkit.model.journey import Headers, Journey, Step
+from labkit.model.journey import Headers, Journey, Step, end
 from labkit.model.rules import Rule, parse
 from labkit.model.value import Value
 from labkit.model.words import count
@@ -174,31 +174,39 @@ def changed(before: Headers, after: Headers) -> tuple[str, ...]:
 def ends(headers: Headers) -> tuple[str, str]:
     """Source and destination with their ports: "172.17.0.2:80"."""
     return (
-        _at(headers.source, headers.source_port),
-        _at(headers.destination, headers.destination_port),
+        end(headers.source, headers.source_port),
+        end(headers.destination, headers.destination_port),
     )
 
 
-def details(journey: Journey, packet: int, number: int) -> tuple[tuple[str, str], ...]:
-    """A table of what is known at a packet's step of that number: a field's name, its value.
+def headers(journey: Journey, packet: int, number: int) -> tuple[tuple[str, str, str], ...]:
+    """What the headers say at a packet's step of that number.
 
-    A field that differs from the step before has its old value and an arrow before it.
+    Returns:
+        For each field its name, its value, and its value at the step before; "" for none.
     """
     steps = journey.of(packet)
-    step, row = steps[number - 1], rows(journey, packet)[number - 1]
-    found = [("place", f"{name(journey, row.place)} {row.place.about}".strip())]
-    found += [("hook", step.hook)] if step.hook else []
-    found += [("rule", step.spec)] if step.spec else []
-    found += [("in words", row.words)] if row.words else []
-    found += [("verdict", step.verdict)] if step.verdict else []
-    now = _fields(step.headers)
-    old = _fields(steps[number - 2].headers) if number > 1 else now
-    for field, value in now.items():
-        was = old.get(field, value)
-        found.append((field, value if was == value else f"{was} → {value}"))
-    found += [("rewritten", "; ".join(row.rewritten))] if row.rewritten else []
-    found += [("by", row.by)] if row.by else []
-    return tuple(found)
+    now = _fields(steps[number - 1].headers)
+    was = _fields(steps[number - 2].headers) if number > 1 else now
+    return tuple((name, now.get(name, ""), was.get(name, "")) for name in {**was, **now})
+
+
+def details(journey: Journey, packet: int, number: int) -> tuple[tuple[str, str], ...]:
+    """A table of all that is known at a packet's step of that number: what, and its value.
+
+    A field of the headers that differs from the step before is "old → new".
+    """
+    row = rows(journey, packet)[number - 1]
+    found = {
+        "place": f"{name(journey, row.place)} {row.place.about}".strip(),
+        "rule": row.spec,
+        "in words": row.words,
+        "verdict": row.verdict,
+    }
+    for field, now, was in headers(journey, packet, number):
+        found[field] = now if now == was else f"{was or 'none'} → {now or 'none'}"
+    found |= {"rewritten": "; ".join(row.rewritten), "by": row.by}
+    return tuple((k, v) for k, v in found.items() if v)
 
 
 def command(journey: Journey, step: Step) -> str:
@@ -278,15 +286,15 @@ def _fields(headers: Headers) -> dict[str, str]:
         "destination": destination,
         "protocol": headers.protocol,
         "TTL": headers.ttl,
-        "length": headers.length and f"{headers.length} bytes",
+        "length": f"{headers.length} bytes" if headers.length else None,
         "source MAC": headers.source_mac,
         "destination MAC": headers.destination_mac,
         "says": headers.says,
-        "VXLAN": headers.vni is not None and f"VNI {headers.vni}",
+        "VXLAN": f"VNI {headers.vni}" if headers.vni is not None else None,
     }
     if headers.outer:
         found |= {f"outer {k}": v for k, v in _fields(headers.outer).items()}
-    return {k: str(v) for k, v in found.items() if v not in (None, "", False)}
+    return {k: str(v) for k, v in found.items() if v not in (None, "")}
 
 
 def _cause(journey: Journey, steps: tuple[Step, ...], number: int) -> str:
@@ -306,9 +314,3 @@ def _cause(journey: Journey, steps: tuple[Step, ...], number: int) -> str:
     if "ttl" in fields:
         causes.append(f"{name(journey, place(step))} routes it")
     return " · ".join(causes)
-
-
-def _at(address: str, port: int | None) -> str:
-    if port is None:
-        return address
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

@@ -1,8 +1,7 @@
-"""Pictures beside the stored ones: nothing but the letters is drawn otherwise."""
+"""Pictures beside the stored ones: what a reader would see is seen."""
 
 import numpy as np
 import pytest
-from matplotlib import rc_context
 from PIL import Image
 from reference_images import FOLDER, MOST, REFERENCES, difference, pixels, stored
 
@@ -13,7 +12,7 @@ def off(name, picture):
     """By how much the picture is off its reference, where it is most."""
     expected, actual = stored(name), pixels(picture)
     assert expected.shape == actual.shape, AGAIN
-    return difference(expected, actual, picture)
+    return difference(expected, actual)
 
 
 @pytest.mark.parametrize("name", REFERENCES)
@@ -57,19 +56,18 @@ def test_a_missing_port_box_and_text_are_seen():
     picture = REFERENCES["map-one"]()
     port = next(li for li in picture.axes_.lines if li.get_marker() == "s")
     box = next(p for p in picture.axes_.patches if p.get_facecolor() == (1, 1, 1, 1))
-    for artist in (port, box):
+    text = next(t for t in picture.axes_.texts if t.get_text() == "docker0")
+    for artist in (port, box, text):
         artist.set_visible(False)
         assert off("map-one", picture).max() > MOST
         artist.set_visible(True)
-    fresh = REFERENCES["map-one"]()
-    gone = next(t for t in fresh.axes_.texts if t.get_text() == "docker0")
-    gone.remove()
-    assert off("map-one", fresh).max() > MOST
+    assert off("map-one", picture).max() < MOST / 4
 
 
-def test_letters_drawn_otherwise_are_not():
-    """As another version of matplotlib would; with 3.9 it was tried."""
-    with rc_context({"text.hinting": "none", "text.antialiased": False}):
-        picture = REFERENCES["map-modes"]()
-        assert np.abs(stored("map-modes") - pixels(picture)).max() > 100
-        assert off("map-modes", picture).max() <= MOST
+def test_a_letter_a_fifth_of_a_point_away_is_not():
+    """More than matplotlib's versions are apart: 3.9 and 3.11 were tried."""
+    picture = REFERENCES["map-modes"]()
+    for text in picture.axes_.texts:
+        text.set_x(text.get_position()[0] + 0.2)
+    assert np.abs(stored("map-modes") - pixels(picture)).max() > 25
+    assert off("map-modes", picture).max() <= MOST

@@ -20,6 +20,8 @@ def journey(where: Node | ContainerHandle, command: str, *, timeout: float = 30)
     lab should be quiet: what others begin meanwhile is followed too.
     Nothing is added to the hosts' own chains, and nothing is left behind.
 
+    The command's output and status are in the journey; one that fails is no error.
+
     Args:
         where: a lab host, a station, ``lab.outside``, or a container from ``host.run``.
         command: text for bash; in a container for its sh.

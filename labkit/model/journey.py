@@ -13,6 +13,8 @@ from html import escape
 from labkit.model.snapshot import ConntrackEntry, Snapshot
 from labkit.model.value import Saved, Value
 
+_CELL = "text-align: left; vertical-align: top; white-space: normal; padding: 1px 8px"
+
 
 class Headers(Value):
     """A packet's headers as they stand at one place of its way."""
@@ -127,20 +129,25 @@ class Journey(Saved):
             lines += ["", self._told(packet, twin, steps)]
             rows = [] if twin else [(s.place, repr(s.headers), s.what) for s in steps]
             wide, wider = (max((len(r[n]) for r in rows), default=0) for n in (0, 1))
-            for step, (place, headers, what) in zip(steps, rows, strict=not twin):
-                lines += [f"    {place:{wide}}  {headers:{wider}}  {what}"]
-                lines += [f"    {'':{wide}}    {change}" for change in step.rewritten]
+            shown = zip(steps, rows, strict=not twin)
+            for number, (step, (place, headers, what)) in enumerate(shown, 1):
+                lines += [f"{number:4}  {place:{wide}}  {headers:{wider}}  {what}"]
+                lines += [f"      {'':{wide}}    {change}" for change in step.rewritten]
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
-        cell = '<td style="text-align: left; white-space: normal; padding: 1px 8px'
         rows = []
         for packet, twin, steps in self._ways():
             told = escape(self._told(packet, twin, steps))
-            rows.append(f'<tr>{cell}; font-weight: bold" colspan="4">{told}</td></tr>')
-            for s in () if twin else steps:
-                texts = (s.place, repr(s.headers), s.what, "; ".join(s.rewritten))
-                rows.append("<tr>" + "".join(f'{cell}">{escape(t)}</td>' for t in texts) + "</tr>")
+            rows.append(f'<tr><th colspan="4" style="{_CELL}">{told}</th></tr>')
+            for number, step in enumerate(() if twin else steps, 1):
+                headers = escape(repr(step.headers)).replace(" in VXLAN", "<br>in VXLAN")
+                what = "<br>".join(
+                    [escape(step.what), *(f"<b>{escape(change)}</b>" for change in step.rewritten)]
+                )
+                fixed = (str(number), escape(step.place), headers)
+                cells = [f'<td style="{_CELL}; white-space: nowrap">{text}</td>' for text in fixed]
+                rows.append(f'<tr>{"".join(cells)}<td style="{_CELL}">{what}</td></tr>')
         caption = f'<caption style="text-align: left">{escape(self._heading())}</caption>'
         return f'<table aria-label="{escape(self.command)}">{caption}{"".join(rows)}</table>'
 

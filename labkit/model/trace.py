@@ -26,8 +26,7 @@ from labkit.model.rules import Rule
 from labkit.model.snapshot import ConntrackEntry, Snapshot, Tuple
 
 MOST = 200  # packets of a journey
-# The engines' own talk (Swarm's gossip and its managers), DHCP, multicast DNS.
-CHATTER = {7946, 2377, 67, 68, 546, 547, 5353}
+CHATTER = {7946, 2377}  # the engines' own talk: Swarm's gossip, and with its managers
 OUTGOING, OTHERHOST = 4, 3  # packet(7)
 
 

@@ -348,9 +348,11 @@ def _passed(run: Sighting, captures: list[Sighting], done: int, lab: _Lab) -> in
 def _is_port(capture: Sighting, bridge: str | None, lab: _Lab) -> bool:
     """Whether it was captured on a port of that bridge whose packets iptables sees."""
     namespace = lab.namespaces[capture.place]
-    interface = namespace.interface(capture.interface) if namespace else None
-    nf = lab.places[capture.place]["bridge_nf"]
-    return bool(nf and interface and interface.master == bridge)
+    above = namespace.interface(bridge) if namespace and bridge else None
+    if not lab.places[capture.place]["bridge_nf"] or above is None or above.kind != "bridge":
+        return False
+    port = namespace.interface(capture.interface)
+    return port is None or port.master == bridge  # None: its container has gone since
 
 
 def _talks(ways: Iterable[Way]) -> list[list[Way]]:

@@ -187,6 +187,16 @@ def test_a_packet_in_fragments_is_one_packet(lab, host):
     assert "MASQUERADE" in {s.verdict for s in found.of(1)}
 
 
+def test_a_container_that_comes_and_goes_is_seen_from_its_host(lab, host):
+    found = journey(host, "docker run --rm toolbox curl -s 203.0.113.10")
+    steps = found.of(1)
+    whats = [s.what for s in steps]
+    assert whats[0].startswith("in by veth")
+    assert whats[1:3] == ["nat PREROUTING policy → ACCEPT", "in by docker0"]
+    assert "MASQUERADE" in {s.verdict for s in steps}
+    assert agreement.with_tracking(found) == agreement.with_counters(found) == []
+
+
 def test_what_was_before_is_no_part_of_it(lab, host):
     # A conversation that goes on all the time, and one that begins with each question.
     host.run("toolbox", name="old", command="ping -q -i 0.01 192.168.56.1")

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from labkit import Lab
+from labkit import Lab, journey
+from tests import agreement
 from tests.engine.conftest import gone_within, processes
 
 
@@ -123,6 +124,18 @@ def test_engine_can_be_restarted(lab):
     host = lab.host2
     host.read("service docker restart")
     assert host.read("docker run --rm busybox echo again") == "again\n"
+
+
+def test_packet_is_followed(host):
+    client = host.run("toolbox", name="client", command="sleep 1000")
+    found = journey(client, "curl -s outside")
+    assert found.output == f"hello, {host.address}\n"
+    assert agreement.with_tracking(found) == agreement.with_cables(found) == []
+    if "nf_tables trace" in found.means:  # else the kernel has none, and a remark says so
+        assert agreement.with_counters(found) == []
+        assert "MASQUERADE" in {step.verdict for step in found.steps}
+    else:
+        assert found.remarks
 
 
 KERNEL = """

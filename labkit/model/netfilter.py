@@ -11,8 +11,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 TRACING = ("inet", "labkit-journey")  # the table that stands while packets are traced
-FAMILIES = {1: "inet", 2: "ip", 10: "ip6"}
+FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
 HOOKS = {0: "PREROUTING", 1: "INPUT", 2: "FORWARD", 3: "OUTPUT", 4: "POSTROUTING"}
+NETDEV_HOOKS = {0: "INGRESS", 1: "EGRESS"}
 POLICY, RETURN, RULE = 1, 2, 3  # types of a report
 DROP, ACCEPT, CONTINUE, JUMP, GOTO, RETURNED = 0, 1, -1, -3, -4, -5  # verdicts
 
@@ -65,8 +66,9 @@ def rules(dump: dict[str, list[str]]) -> Rules:
     for body in dump.get("chains", ()):
         family, found = _body(body)
         if hook := found.get(4):
+            names = NETDEV_HOOKS if family == "netdev" else HOOKS
             number = _number(_attributes(hook)[1])
-            hooks[family, _text(found[1]), _text(found[3])] = HOOKS.get(number, str(number))
+            hooks[family, _text(found[1]), _text(found[3])] = names.get(number, str(number))
     for body in dump.get("rules", ()):
         family, found = _body(body)
         chain = handles.setdefault((family, _text(found[1]), _text(found[2])), {})

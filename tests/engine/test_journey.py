@@ -260,6 +260,28 @@ END""")
     assert agreement.with_counters(found) == []
 
 
+def test_a_rule_at_the_egress_hook_stands_before_the_way_out(lab, host):
+    host.read("""nft -f - << END
+table netdev mine {
+    chain out {
+        type filter hook egress device eth0 priority 0
+        ip daddr 203.0.113.10 counter
+    }
+}
+END""")
+    try:
+        found = journey(host, "ping -c 1 203.0.113.10")
+    finally:
+        host.read("nft delete table netdev mine")
+    whats = [s.what for s in found.of(1) if s.namespace == "host1"]
+    assert whats[-3:] == [
+        "netdev mine out (in EGRESS) rule 1 `ip daddr 203.0.113.10 counter` → continue",
+        "netdev mine out (in EGRESS) policy → ACCEPT",
+        "out by eth0",
+    ]
+    assert agreement.with_counters(found) == []
+
+
 def test_ipv6_is_followed_too(lab, host):
     for number, node in enumerate(lab.hosts, 1):
         node.read(f"ip address add fd00::{number}/64 dev eth0")

@@ -56,6 +56,11 @@ def test_what_iptables_has_told_is_passed_over():
     assert [c.name for c in parse(TEXT, {("ip", "lesson", "guard")})] == ["shut", "x"]
 
 
+def test_a_table_that_a_program_owns():
+    text = "table inet x { # progname firewalld\n\tflags owner\n\n\tchain c {\n\t}\n}\n"
+    assert [(c.table, c.name) for c in parse(text)] == [("x", "c")]
+
+
 def test_nothing_at_all():
     assert parse("") == ()
 

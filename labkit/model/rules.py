@@ -231,7 +231,7 @@ def _options(spec: str) -> tuple[tuple[Option, ...], tuple[Option, ...], str | N
     words.reverse()
     while words:
         word, _ = words.pop()
-        negated = word == "!"
+        negated = word == "!" and bool(words)
         if negated:
             word, _ = words.pop()
         values = []
@@ -240,6 +240,8 @@ def _options(spec: str) -> tuple[tuple[Option, ...], tuple[Option, ...], str | N
         else:
             while words and (words[-1][1] or not re.match(r"!$|--?[A-Za-z]", words[-1][0])):
                 values.append(words.pop()[0])
+        if word in ("-m", "-j", "-g") and not values:  # no rule of iptables: anything may come
+            continue
         if word in ("-m", "-j", "-g") and named:
             options.append(Option(name="match", values=(module,)))
         if word == "-m":

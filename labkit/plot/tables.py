@@ -14,6 +14,7 @@ from labkit.model.snapshot import Namespace, Snapshot
 from labkit.plot import style
 from labkit.plot.style import WIDTH, Picture, text_width, wrapped
 from labkit.plot.thing import Thing
+from labkit.plot.topology.things import inside
 
 EDGE, INDENT, LINE = 8, 22, 10.5
 FIRST, SECOND, RULES = 56, 108, 122  # right ends of the counters' columns, left end of the rules
@@ -298,7 +299,7 @@ class _Table:
         if self.before:
             details += [("since the snapshot before", row.mark or f"{row.counted} packets")]
         details += [("because of", why.words), ("why", why.why)] if why else []
-        name = f"rule {rule.table} {rule.chain} {rule.number}"
+        name = f"{rule.table} {rule.chain} {rule.number}"
         self.thing(box, "rule", name, details, self.command(row, row.chain, f" {rule.number}"))
 
     def thing(self, box: tuple, kind: str, name: str, details: list, command: str) -> None:
@@ -319,16 +320,7 @@ class _Table:
             command = f"nft list chain {row.family} {chain.table} {quote(chain.name)}"
         else:
             command = f"{tools[row.family]} -t {chain.table} -L {quote(chain.name)}{number} -n -v"
-        return f"{self.enter()}{command}"
-
-    def enter(self) -> str:
-        """What to type before a command that is to run in the namespace: nsenter(1)."""
-        if self.place.kind == "host":
-            return ""
-        if self.place.kind == "sandbox":
-            return f"nsenter --net=/run/docker/netns/{quote(self.place.name)} "
-        pid = f"docker inspect --format '{{{{.State.Pid}}}}' {quote(self.place.name)}"
-        return f"nsenter --net --target $({pid}) "
+        return inside(self.snapshot, self.place) + command
 
 
 def _count(packets: int) -> str:

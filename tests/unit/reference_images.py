@@ -14,9 +14,10 @@ from pathlib import Path
 import numpy as np
 from pictures import LABS, SCENES
 from PIL import Image
+from rulesets import RULESETS
 
 from labkit import diff
-from labkit.plot import nat_table, topology
+from labkit.plot import nat_table, rules_table, topology
 from labkit.plot.style import Picture
 
 FOLDER = Path(__file__).with_name("references")
@@ -37,6 +38,14 @@ REFERENCES: dict[str, Callable[[], Picture]] = {
         SCENES["bridges"], change=diff(SCENES["one"], SCENES["bridges"])
     ),
     "nat-table": lambda: nat_table(SCENES["one"]),
+    "rules-one": lambda: rules_table(SCENES["one"]),
+    "rules-twenty": lambda: rules_table(SCENES["twenty"], way="through", container="box05"),
+    "rules-port": lambda: rules_table(RULESETS["networks-26.1"], port=9000),
+    "rules-swarm": lambda: rules_table(RULESETS["swarm-26.1"]),
+    "rules-native": lambda: rules_table(RULESETS["native-26.1"], way="in"),
+    "rules-change": lambda: rules_table(
+        RULESETS["asked-26.1"], before=RULESETS["asked-before-26.1"]
+    ),
 }
 
 

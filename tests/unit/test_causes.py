@@ -1,12 +1,12 @@
 """What caused a rule: one test for each shape, and that Docker's rules of both engines have one."""
 
 import pytest
+from rulesets import RULESETS
 
 from labkit.model import rules
 from labkit.model.causes import cause, rules_of
 from labkit.model.rows import families
 from labkit.model.snapshot import Namespace
-from tests.unit.rulesets import RULESETS
 
 ENGINES = ("20.10", "26.1")
 engines = pytest.mark.parametrize("engine", ENGINES)

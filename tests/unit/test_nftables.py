@@ -1,36 +1,36 @@
 """nft's text to rules: what a packet meets, in the names of iptables where it is the same."""
 
 import pytest
+from rulesets import RULESETS
 
 from labkit.errors import SnapshotError
 from labkit.model.nftables import parse
-from tests.unit.rulesets import RULESETS
 
 TEXT = """
 table ip lesson {
-	comment "of the lesson"
-	set bad {
-		type ipv4_addr
-		flags interval
-		elements = { 1.1.1.1, 10.0.0.0/8,
-			     1.1.2.1 }
-	}
+        comment "of the lesson"
+        set bad {
+                type ipv4_addr
+                flags interval
+                elements = { 1.1.1.1, 10.0.0.0/8,
+                             1.1.2.1 }
+        }
 
-	chain guard {
-		comment "a chain's own"
-		type filter hook input priority -5; policy drop;
-		ip saddr { 1.1.1.1, 1.1.1.2,
-			   1.1.1.3 } counter packets 3 bytes 180 accept comment "}{ # x"
-		tcp dport 80 accept
-	}
+        chain guard {
+                comment "a chain's own"
+                type filter hook input priority -5; policy drop;
+                ip saddr { 1.1.1.1, 1.1.1.2,
+                           1.1.1.3 } counter packets 3 bytes 180 accept comment "}{ # x"
+                tcp dport 80 accept
+        }
 
-	chain shut {
-	}
+        chain shut {
+        }
 }
 table netdev first {
-	chain x {
-		type filter hook ingress device "eth0" priority 0; policy accept;
-	}
+        chain x {
+                type filter hook ingress device "eth0" priority 0; policy accept;
+        }
 }
 """
 

@@ -2,13 +2,13 @@
 
 import msgspec
 import pytest
+from rulesets import RULESETS
 
 from labkit.errors import UsageError
 from labkit.model import nftables, rules
 from labkit.model.concerns import concerns
 from labkit.model.rows import rows
 from labkit.model.snapshot import Namespace
-from tests.unit.rulesets import RULESETS
 
 HOOKS = {
     "raw": "PREROUTING OUTPUT", "mangle": "PREROUTING INPUT FORWARD OUTPUT POSTROUTING",
@@ -133,7 +133,7 @@ def test_a_chain_that_went_is_under_the_rule_that_went():
 
 
 def test_counters_that_were_set_back_did_not_count():
-    a, b = ("*filter\n:INPUT ACCEPT [{0}:0]\n[{0}:9] -A INPUT -j DROP\nCOMMIT\n".format(n)
+    a, b = (f"*filter\n:INPUT ACCEPT [{n}:0]\n[{n}:9] -A INPUT -j DROP\nCOMMIT\n"
             for n in (9, 2))  # fmt: skip
     found = rows(namespace(b), before=namespace(a))
     assert [r.counted for r in found] == [0, 0, 0]
@@ -213,7 +213,7 @@ def test_filters_together_and_filters_that_are_none():
     both, _ = kept(snapshot, container="web", port=8080)
     assert set(both) == set(kept(snapshot, container="web")[0]) & set(kept(snapshot, port=8080)[0])
     assert concerns(snapshot) is None
-    with pytest.raises(UsageError, match="'wbe'.*there are: .*web"):
+    with pytest.raises(UsageError, match=r"'wbe'.*there are: .*web"):
         concerns(snapshot, container="wbe")
     with pytest.raises(UsageError, match=r"'10\.0\.0' is no IP address"):
         concerns(snapshot, address="10.0.0")

@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_topology import SCENES, scenes
+from pictures import SCENES, scenes
 
 from labkit.errors import SnapshotError
 from labkit.model.rules import met, parse, written

@@ -3,13 +3,13 @@
 import msgspec
 import pytest
 from matplotlib.colors import to_rgba
-from test_topology import SCENES, cut_off, labels, overlaps, struck_through, texts
+from pictures import SCENES, cut_off, labels, overlaps, struck_through, texts
+from rulesets import RULESETS
 
 from labkit.errors import UsageError
 from labkit.model import nftables, rules
 from labkit.plot import nat_table, rules_table
 from labkit.plot.style import MARK
-from tests.unit.rulesets import RULESETS
 
 ALL = {**SCENES, **RULESETS}
 every_ruleset = pytest.mark.parametrize("name", ALL)
@@ -147,7 +147,7 @@ def test_a_rules_details_and_the_command_that_shows_it():
     figure = rules_table(RULESETS["networks-26.1"])
     thing = next(t for t in figure.things if "--dport 9000 " in dict(t.details).get("text", ""))
     details = dict(thing.details)
-    assert thing.name.startswith("rule nat DOCKER ")
+    assert thing.name.startswith("nat DOCKER ")
     assert details["takes"].startswith("a TCP packet for port 9000, not in by br-")
     assert details["and"] == "its destination becomes 10.8.0.2:80"
     assert details["because of"] == "port 9000 of far"
@@ -182,7 +182,7 @@ def test_the_hooks_of_a_way_in_the_order_of_the_way():
     }.items():
         shown = texts(rules_table(SCENES["one"], way=way))
         assert [t for t in shown if t in hooks] == expected
-    with pytest.raises(UsageError, match="way='inward'.*'in', 'through', 'out'"):
+    with pytest.raises(UsageError, match=r"way='inward'.*'in', 'through', 'out'"):
         rules_table(SCENES["one"], way="inward")
 
 

@@ -7,10 +7,12 @@ run builds that user's machine image.
 from __future__ import annotations
 
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from labkit import Lab
 from labkit.machine import named
 from tests.engine import as_user
 
@@ -34,3 +36,13 @@ def test_ordinary_user(kind, machine):
     if kind == "sudo":
         named("root").prepare("26.1")
     passes(as_user.python(kind, *PYTEST, LABKIT_MACHINE=machine, LABKIT_NO_SKIP=""))
+
+
+def test_container_of_an_engine():
+    """The engine of a lab host stands for the learner's."""
+    able, why = named("root").available()
+    if not able:
+        pytest.skip(f"the container machine's tests need an engine of root's: {why}")
+    with Lab(hosts=1, machine="root") as outer:
+        engine = f"DOCKER_HOST=unix://{outer._channel.run}/host1.sock"
+        passes(["env", engine, "LABKIT_MACHINE=container", sys.executable, *PYTEST])

@@ -16,6 +16,7 @@ import json
 import os
 import queue
 import secrets
+import shutil
 import subprocess
 import tempfile
 import threading
@@ -124,6 +125,7 @@ class Channel:
             self._result(self._submit(self._disconnect()))
         self.closed = True
         self._process.wait()
+        shutil.rmtree(self.run, ignore_errors=True)  # there only if what removes it was killed
         self._loop.call_soon_threadsafe(self._loop.stop)
         for thread in self._threads:
             thread.join()

@@ -102,7 +102,6 @@ def main() -> None:
     for name in ("SIGHUP", "SIGINT", "SIGTERM"):  # only the end of the machine ends this program
         if number := getattr(signal, name, None):
             signal.signal(number, signal.SIG_IGN)
-    os.makedirs(directory, 0o700, exist_ok=True)
     try:
         os.mkdir(directory, 0o700)
         run(docker.from_env(version="auto").api, image)

@@ -6,7 +6,6 @@ What a running lab or a running build uses is never among it.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import tempfile
 import time
@@ -40,6 +39,8 @@ def images(cache: Path) -> Iterator[list[Path]]:
     if not lock.exists():  # nothing has been built here
         yield sorted(cache.glob("image-*"))
         return
+    import fcntl  # here, because Windows has none, and builds no image this way
+
     with open(lock, "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

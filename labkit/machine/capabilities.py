@@ -12,13 +12,15 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.machine import netlink
+from labkit.machine import netlink, privilege
 
 NOTHING = "network namespaces"  # what the attempts are made in
+ELSEWHERE = "a machine with another kernel has them: container or virtual"
 NEWNS, NEWUSER, NEWNET = 0x00020000, 0x10000000, 0x40000000  # clone(2)
 
 
@@ -114,6 +116,8 @@ PROBES = (
 
 def capabilities() -> tuple[Capability, ...]:
     """Everything there is to know, in a fixed order."""
+    if not sys.platform.startswith("linux"):
+        return (Capability(NOTHING, False, f"this system is {sys.platform}", ELSEWHERE, True),)
     return (*_judge(_in_a_child(_try_all)), _bridge_netfilter(), _user_namespaces(), _cgroups())
 
 
@@ -226,12 +230,13 @@ def _user_namespaces() -> Capability:
     answer = _in_a_child(_try_user_namespace)
     if not answer.get("refusal", "no answer"):
         return Capability(name, True, "making one works")
+    what, allows = privilege.ban()
     return Capability(
         name,
         False,
-        f"making one: {answer.get('refusal', 'no answer')}",
-        "as root: sysctl user.max_user_namespaces=10000, and on Ubuntu "
-        "kernel.apparmor_restrict_unprivileged_userns=0; the root machine does without",
+        f"making one: {answer.get('refusal', 'no answer')}{f'; {what}' if what else ''}",
+        f"{allows or 'ask who runs this computer'}; only the user machine needs them: with none, "
+        "a lab boots as root, in a container, or in a virtual machine, where starting takes longer",
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import platform
+import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,7 @@ from labkit.machine.capabilities import Capability, capabilities
 from labkit.machine.recipe import RECIPES
 
 BY_LAB = "./lab installs it"
+HERE = ("root", "user")  # the machines that run on this computer's kernel
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,17 @@ class Report:
     images: tuple[Finding, ...]
 
     @property
+    def choice(self) -> str:
+        """The name of the machine that a lab gets here: the best that can boot; empty for none."""
+        return next((m.name for m in self.machines if m.present), "")
+
+    @property
     def obstacles(self) -> tuple[str, ...]:
         """What keeps a lab from running; an image that is not built yet does not, alone."""
+        if self.choice and self.choice not in HERE:  # it has another kernel, and other programs
+            return ()
         found = [c.name for c in self.kernel if c.needed and not c.present]
-        if not any(m.present for m in self.machines):
+        if not self.choice:
             found.insert(0, "no machine can boot")
         if not any(i.present for i in self.images):
             found += [p.name for p in self.programs if not p.present and p.remedy != BY_LAB]
@@ -85,7 +94,7 @@ class Report:
                 table.add_row(f"  {found.name}", mark, found.why, found.remedy)
         console.print(table)
         if self.ok:
-            console.print("A lab can run here.", style="bold green")
+            console.print(f"A lab can run here, on the {self.choice} machine.", style="bold green")
         else:
             console.print(f"No lab can run here: {', '.join(self.obstacles)}.", style="bold red")
         return console.file.getvalue().rstrip("\n")
@@ -113,6 +122,8 @@ def _machines() -> Iterable[Finding]:
 
 
 def _programs() -> Iterable[Finding]:
+    if not sys.platform.startswith("linux"):  # no image is built by these programs there
+        return
     absent = prerequisites.missing()
     for package in sorted({*prerequisites.PROGRAMS.values(), prerequisites.KEYS}):
         if package in absent:

@@ -56,7 +56,7 @@ def advice(packages: tuple[str, ...]) -> str:
 
 def installable() -> bool:
     """Whether ``install`` can: root, on Debian or a child of it."""
-    return os.geteuid() == 0 and is_debian() and shutil.which("apt-get") is not None
+    return is_debian() and os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
 def install(say: Callable[[str], None] = print) -> None:

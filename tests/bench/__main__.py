@@ -20,6 +20,7 @@ from labkit import Lab
 from labkit.machine import image
 from tests.bench.draw import draw
 from tests.bench.figures import Figure, paired, timed
+from tests.bench.machines import machines
 from tests.bench.snapshot import snapshot
 from tests.endurance import crowd, kills, row
 from tests.fuzz import TARGETS, attack
@@ -138,6 +139,7 @@ BENCHES = {
     "start": start,
     "run": run,
     "memory": memory,
+    "machines": machines,
     "image": build,
     "test": suite,
     "fuzz": fuzz,

@@ -1,0 +1,58 @@
+"""Each machine beside the root machine: a lab ready, a container started, in turn in one run."""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Iterator
+
+from labkit.machine import MACHINES
+from tests.bench.figures import Figure
+from tests.engine import as_user
+
+SCRIPT = """
+import json, sys, time
+from labkit import Lab
+begin = time.perf_counter()
+with Lab(machine=sys.argv[1]) as lab:
+    ready = time.perf_counter() - begin
+    lab.host1.read("docker run --rm busybox true")
+    begin = time.perf_counter()
+    for _ in range(3):
+        lab.host1.read("docker run --rm busybox true")
+    print(json.dumps([ready, (time.perf_counter() - begin) / 3]))
+"""
+WHAT = ("ready", "docker run --rm")
+
+
+def machines(runs: int) -> Iterator[Figure | str]:
+    """Every machine that can boot here, an ordinary user's too, beside the root machine."""
+    root = [sys.executable, "-c", SCRIPT, "root"]
+    for name, command in _ways():
+        _measure(command), _measure(root)  # builds what is made once, and warms up
+        pairs = [(_measure(command), _measure(root)) for _ in range(runs)]
+        for n, what in enumerate(WHAT):
+            yield Figure(
+                f"{name}, {what} / the root machine",
+                statistics.median(ours[n] for ours, _ in pairs),
+                statistics.median(peer[n] for _, peer in pairs),
+                statistics.median(ours[n] / peer[n] for ours, peer in pairs),
+                "s",
+                runs,
+            )
+
+
+def _ways() -> Iterator[tuple[str, list[str]]]:
+    """The machines beside root's: each one's name, and the command that measures it."""
+    for kind, machine in (("ids", "user"), ("one id", "user"), ("sudo", "root")):
+        yield f"{machine} ({kind})", as_user.python(kind, "-c", SCRIPT, machine)
+    for machine in MACHINES:
+        if machine.name not in ("root", "user") and machine.available()[0]:
+            yield machine.name, [sys.executable, "-c", SCRIPT, machine.name]
+
+
+def _measure(command: list[str]) -> list[float]:
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])

@@ -116,7 +116,7 @@ def _draw(picture: Picture, visited: tuple[Stop, ...]) -> None:
         picture.box(*area, face="none", edge=style.TRACK, line=3, layer=1.5)
     for stop in visited[1:]:
         if len(stop.path) > 1:
-            picture.line(list(stop.path), style.TRACK, 7, layer=2)
+            picture.line(list(stop.path), style.TRACK, 10, layer=2)
     for badge in badges(visited):
         face, ink = (style.FLAG, style.PAPER) if badge.present else (style.PAPER, style.INK)
         x, y, width, height = badge.area
@@ -154,6 +154,9 @@ def _reached(
         for back in backs:
             if abs(out[-1][1] - back[-1][1]) < NEAR:
                 return end, (*out, *back[::-1])
+    for wire in (t for t in things if thing.name in t.name.split(" ↔ ")):  # to a macvlan's parent
+        if out := _from(list(wire.path), before):
+            return end, (*out, (end[0], out[-1][1]), end)
     for back in backs:
         if abs(back[-1][1] - before[1]) < NEAR:
             return end, (before, *back[::-1])

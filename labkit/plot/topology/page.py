@@ -63,6 +63,7 @@ class Page:
             self.y = host.draw(top, lan)
             if host.on_lan:
                 trunk.append(lan)
+                self.cables(host, top, trunk)
         end = self.y
         if self.wide:
             end = self.trunk(trunk)
@@ -100,6 +101,14 @@ class Page:
         """A part of the LAN across the page."""
         end = self.right + 8 if self.wide else self.right
         self.picture.line([(EDGE, y), (end, y)], style.LAN, 6)
+
+    def cables(self, host: HostMap, top: float, branches: list[float]) -> None:
+        """Let a host's cables to the LAN be picked."""
+        first, own, side = branches[0], branches[-1], self.right + 8
+        for interface in host.parts.strips[0].uplinks:
+            x = host.uplink_x[interface.name]
+            path = [(x, top), (x, own)] + [(side, own), (side, first)] * (own != first)
+            self.picture.things.append(things.cable(host.parts.snapshot, interface, tuple(path)))
 
     def gateway(self, snapshot: Snapshot) -> str | None:
         """The default gateway of a node."""
@@ -174,6 +183,8 @@ class Page:
         path = [(x + DOWN, bottom), (lane, self.y)]
         if lane != x + DOWN:
             path[1:1] = [(x + DOWN, bottom + 5), (lane, bottom + 5)]
+        for interface in (i for i in snapshot.root.interfaces if i.kind != "loopback"):
+            picture.things.append(things.cable(snapshot, interface, tuple(path)))
         if self.on_lan(snapshot):
             picture.line(path, style.SOFT, 2)
         else:

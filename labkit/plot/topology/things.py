@@ -189,6 +189,17 @@ def lan(area: Area, snapshot: Snapshot, uplink: Interface, subnet: str) -> Thing
     return Thing(area, "LAN", subnet, tuple(details), commands, snapshot.host)
 
 
+def cable(snapshot: Snapshot, i: Interface, path: Path) -> Thing:
+    """What leads from a node's interface to the LAN; its path ends on the LAN's first branch."""
+    (x, start), (_, end) = path[0], path[1]
+    area = (x - 2.5, min(start, end), 5, abs(end - start))
+    details = (("one end", f"{i.name} of {snapshot.host}"), ("other end", "the LAN"))
+    commands = (f"ip -details link show dev {quote(i.name)}",)
+    return Thing(
+        area, "cable", f"{i.name} of {snapshot.host} ↔ LAN", details, commands, snapshot.host, path
+    )
+
+
 def tunnel(
     area: Area, here: tuple[Snapshot, Namespace, Interface], there: str, vtep: str, path: Path
 ) -> Thing:

@@ -41,6 +41,8 @@ class JourneyView(widgets.VBox):
         <journey of curl -s --max-time 0.5 203.0.113.10: packet 1, step 1 of 6>
     """
 
+    _parts: tuple[widgets.Widget, ...] = ()
+
     def __init__(self, journey: Journey) -> None:
         if not journey.packets:
             raise UsageError("this journey has no packet: nothing was seen on its way")
@@ -66,6 +68,8 @@ class JourneyView(widgets.VBox):
             [self.packet, self.back, self.on, self.step], layout=widgets.Layout(flex_flow="wrap")
         )
         super().__init__([controls, self.told, self.tabs])
+        views = (self.map, self.steps, self.ladder)
+        self._parts = (*controls.children, controls, self.told, *views, self.tabs)
         self._choose()
         self.packet.observe(lambda _: self._choose(), "value")
         self.step.observe(lambda _: self._look(), "value")
@@ -88,7 +92,7 @@ class JourneyView(widgets.VBox):
 
     def close(self) -> None:
         """End the widget, and what is in it."""
-        for part in (*self.children[0].children, *self.tabs.children, *self.children):
+        for part in self._parts:
             part.close()
         super().close()
 
@@ -149,9 +153,9 @@ class JourneyView(widgets.VBox):
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
         """For Jupyter: the widget, and the ladder for where no widget can live."""
-        view, metadata = super()._repr_mimebundle_(**options)
-        picture, size = ladder(self.journey)._repr_mimebundle_()
-        return {**view, "image/png": picture["image/png"]}, {**metadata, **size}
+        view = super()._repr_mimebundle_(**options)
+        picture, metadata = ladder(self.journey)._repr_mimebundle_()
+        return {**view, "image/png": picture["image/png"]}, metadata
 
     def _ipython_display_(self) -> None:
         """For Jupyter: the widget, then the table. Of one output only one form would be shown."""
@@ -217,17 +221,15 @@ def _told(journey: Journey, packet: int, number: int) -> str:
         if now != was:
             value = f"<s>{escape(was)}</s> <mark><b>{value}</b></mark>"
         cells.append(f'<tr><th scope="row" {CELL}>{escape(field)}</th><td {CELL}>{value}</td></tr>')
-    # Two columns of fields, so that the picture below stays in sight.
-    half = (len(cells) + 1) // 2
+    # Several columns of fields, so that the picture below stays in sight.
     tables = "".join(
-        f'<table style="display: inline-table; margin-right: 2em; vertical-align: top">'
-        f"{''.join(part)}</table>"
-        for part in (cells[:half], cells[half:])
-        if part
+        '<table style="display: inline-table; margin-right: 2em; vertical-align: top">'
+        f"{''.join(cells[n : n + 4])}</table>"
+        for n in range(0, len(cells), 4)
     )
     command = escape(way.command(journey, step))
     return (
-        f'<div role="status" style="line-height: 1.5; min-height: 14em">{"<br>".join(lines)}'
+        f'<div role="status" style="line-height: 1.5; min-height: 16em">{"<br>".join(lines)}'
         f"<div>{tables}</div>"
         f"On {escape(step.node)}, this shows it: <code>{command}</code></div>"
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from matplotlib.transforms import Bbox
 
+from labkit.model.journey import Journey
 from labkit.model.snapshot import Snapshot
 from labkit.plot.style import Picture
 
@@ -19,6 +20,9 @@ LABS = {  # a whole lab each
     folder.name: tuple(map(Snapshot.load, sorted(folder.glob("*.json"))))
     for folder in sorted(FOLDER.iterdir())
     if folder.is_dir() and any(folder.glob("*.json"))
+}
+JOURNEYS = {
+    path.stem: Journey.load(path) for path in sorted(FOLDER.with_name("journeys").glob("*.json"))
 }
 scenes = pytest.mark.parametrize("snapshot", SCENES.values(), ids=SCENES)
 

@@ -11,4 +11,4 @@ with Lab(hosts=1) as lab:
     host.run("nginx", name="api", network="backend")
     host.run("busybox", name="db", network="backend", command="sleep infinity")
     host.docker.networks.get("backend").connect("web")
-    topology(host.snapshot()).savefig(Path(__file__).with_name("map.png"))
+    Path(__file__).with_name("map.png").write_bytes(topology(host.snapshot()).png())

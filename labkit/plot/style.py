@@ -7,6 +7,7 @@ pattern of its own too, so that a print in grey says the same.
 from __future__ import annotations
 
 import io
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 
@@ -20,7 +21,7 @@ from matplotlib.patches import FancyBboxPatch, Rectangle
 from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.textpath import text_to_path
-from matplotlib.transforms import Affine2D
+from matplotlib.transforms import Affine2D, Bbox
 from PIL import Image
 
 from labkit.plot.thing import Thing
@@ -51,16 +52,17 @@ def network_look(number: int) -> tuple[str, object]:
 
 def text_width(text: str, size: float, bold: bool = False, mono: bool = False) -> float:
     """How wide the text is drawn, in points."""
-    return _outline(text, bold, mono)[1] * size
+    return _outline(text, bold, mono)[1].x1 * size
 
 
 def shortened(text: str, size: float, room: float, bold: bool = False, mono: bool = False) -> str:
     """The text, or as much of its start as fits into the room, with "…"."""
     if text_width(text, size, bold, mono) <= room:
         return text
-    while text and text_width(text + "…", size, bold, mono) > room:
-        text = text[:-1]
-    return text + "…"
+    fits = bisect_right(
+        range(len(text)), room, key=lambda n: text_width(text[:n] + "…", size, bold, mono)
+    )
+    return text[: max(0, fits - 1)] + "…"
 
 
 def wrapped(text: str, size: float, room: float, mono: bool = False) -> list[str]:
@@ -76,11 +78,12 @@ def wrapped(text: str, size: float, room: float, mono: bool = False) -> list[str
 
 
 @lru_cache(maxsize=8192)
-def _outline(text: str, bold: bool, mono: bool) -> tuple[Path, float]:
-    """The letters of a text as one path, of font size 1, and the path's width."""
+def _outline(text: str, bold: bool, mono: bool) -> tuple[Path, Bbox]:
+    """The letters of a text as one path, of font size 1, and the rectangle around it."""
     corners, codes = text_to_path.get_text_path(_font(bold, mono), text)
-    path = Path(np.reshape(corners, (-1, 2)) / text_to_path.FONT_SCALE, codes or None)
-    return path, float(path.vertices[:, 0].max()) if len(path.vertices) else 0.0
+    corners = np.reshape(corners, (-1, 2)) / text_to_path.FONT_SCALE
+    around = (corners.min(axis=0), corners.max(axis=0)) if len(corners) else ((0, 0), (0, 0))
+    return Path(corners, codes or None), Bbox(around)
 
 
 @lru_cache(maxsize=4)
@@ -101,14 +104,14 @@ class _Label(Text):
         super().__init__(x, y, text, fontproperties=font, size=look[0], parse_math=False, **more)
         self._look = look
 
-    def _placed(self) -> tuple[Path, Affine2D]:
-        """The outline, and the transform that puts it on the page; y is the letters' middle."""
-        size, bold, mono = self._look
-        path, width = _outline(self.get_text(), bold, mono)
+    def _placed(self) -> Affine2D:
+        """The transform that puts the outline on the page; y is the letters' middle."""
+        size, *look = self._look
+        width = _outline(self.get_text(), *look)[1].x1
         x = {"left": 0, "center": -width / 2, "right": -width}[self.get_ha()]
         to_page = Affine2D().translate(x, -MIDDLE).rotate_deg(self.get_rotation())
         to_page.scale(size * self.figure.dpi / 72)
-        return path, to_page.translate(*self.get_transform().transform(self.get_position()))
+        return to_page.translate(*self.get_transform().transform(self.get_position()))
 
     def draw(self, renderer) -> None:
         """Draw it, as matplotlib asks."""
@@ -118,13 +121,13 @@ class _Label(Text):
         color = to_rgba(self.get_color())
         context.set_foreground(color, isRGBA=True)
         context.set_linewidth(0)
-        renderer.draw_path(context, *self._placed(), color)
+        path, _ = _outline(self.get_text(), *self._look[1:])
+        renderer.draw_path(context, path, self._placed(), color)
         context.restore()
 
     def get_window_extent(self, renderer=None, dpi=None):
         """The rectangle of its ink, in pixels."""
-        path, to_page = self._placed()
-        return path.get_extents(to_page)
+        return _outline(self.get_text(), *self._look[1:])[1].transformed(self._placed())
 
 
 class Picture(Figure):

@@ -9,7 +9,8 @@ from labkit.plot.thing import Thing
 from labkit.widgets.picture import labels
 
 # They are other ones in every run, so a stored page could only show old ones.
-NEW_IN_EVERY_RUN = ("id", "inode", "index", "counted", "received", "sent")
+NEW_IN_EVERY_RUN = ("id", "inode", "index", "MAC address", "counted", "received", "sent")
+LINK_LOCAL = "fe80:"  # made of the MAC address
 
 
 class Table:
@@ -32,5 +33,9 @@ class Table:
 
 
 def _row(label: str, thing: Thing) -> str:
-    kept = [f"{name}: {value}" for name, value in thing.details if name not in NEW_IN_EVERY_RUN]
+    kept = [
+        f"{name}: {value}"
+        for name, value in thing.details
+        if name not in NEW_IN_EVERY_RUN and not value.startswith(LINK_LOCAL)
+    ]
     return f"<tr><td>{html.escape(label)}</td><td>{html.escape('; '.join(kept))}</td></tr>"

@@ -159,7 +159,7 @@ class TestWhereNoWidgetCanLive:
                 box=(1, 1, 9, 9),
                 kind="container",
                 name="<web>",
-                details=(("image", "nginx"), ("id", "0123456789ab"), ("network bridge", "none")),
+                details=(("image", "nginx"), ("id", "0123456789ab"), ("address", "fe80::1/64")),
             )
         )
         shown = []
@@ -184,8 +184,9 @@ class TestWhereNoWidgetCanLive:
             "<details><summary>As a table, when this cell ran: the map of host1: 3 containers, "
             "1 bridge</summary>"
         )
-        assert "<td>container &lt;web&gt;</td><td>image: nginx; network bridge: none</td>" in page
+        assert "<td>container &lt;web&gt;</td><td>image: nginx</td>" in page
         assert "0123456789ab" not in page
+        assert "fe80" not in page
         assert repr(listed).startswith("<table of the map of host1: 3 containers, 1 bridge: ")
 
 

@@ -13,7 +13,7 @@ from IPython.display import display
 from labkit.errors import LabError, UsageError
 from labkit.live import Live
 from labkit.model.snapshot import Snapshot
-from labkit.plot import nat_table, topology
+from labkit.plot import nat_table, rules_table, topology
 from labkit.plot.style import Picture
 from labkit.widgets.picture import PictureView
 from labkit.widgets.table import Table
@@ -98,6 +98,7 @@ class Explorer(widgets.VBox):
         self.panes = {
             "Map": Pane(lambda now, before: topology(*now)),
             "NAT table": Pane(lambda now, before: nat_table(one(now))),
+            "Rules": Pane(rules, address="172.17.0.2", port="8080", container="web"),
         }
         several = [(ALL, None)] if len(self.hosts) > 1 else []
         self.picker = widgets.Dropdown(
@@ -221,6 +222,14 @@ class Explorer(widgets.VBox):
         display(data, metadata=metadata, raw=True)
         if "Map" in self.figures:
             display(Table(self.figures["Map"]))
+
+
+def rules(now: Snapshots, before: Snapshots, port: str | None = None, **asked: str) -> Picture:
+    """The rules that could matter to such a packet; those that counted since are marked."""
+    if port is not None and not (port.isdecimal() and 0 < int(port) < 65536):
+        raise UsageError(f"{port!r} is no port; a port is a number from 1 to 65535")
+    number = None if port is None else int(port)
+    return rules_table(one(now), before=next(iter(before), None), port=number, **asked)
 
 
 def one(snapshots: Snapshots) -> Snapshot:

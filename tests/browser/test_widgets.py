@@ -144,6 +144,23 @@ def test_a_tab_is_drawn_when_it_is_opened(page: Page):
         expect(output(page, EXPLORER).get_by_role("img", name=shows)).to_be_visible()
 
 
+def test_the_rules_are_filtered(page: Page):
+    place = output(page, EXPLORER)
+    place.get_by_role("tab", name="Rules").click()
+    picture = place.get_by_role("img", name="rules of host1")
+    expect(picture).to_be_visible()
+    port = place.get_by_label("Port:")
+    port.fill("http")
+    port.press("Enter")
+    expect(place.get_by_role("alert")).to_contain_text("is no port")
+    expect(picture).to_be_hidden()
+    port.fill("8080")
+    port.press("Enter")
+    expect(place.get_by_role("img", name="rules of host1 for port 8080")).to_be_visible()
+    photograph_now(page, "the_rules_for_a_port")
+    place.get_by_role("tab", name="Map").click()
+
+
 def test_another_host_can_be_chosen(page: Page):
     choice = output(page, EXPLORER).get_by_label("Lab host:")
     choice.select_option("host2")

@@ -196,6 +196,48 @@ def test_every_thing_on_the_map_is_in_the_table():
     assert page.count("<tr>") == len(picture.things) + 1
 
 
+class TestTheRules:
+    @pytest.fixture
+    def pane(self, explorer):
+        explorer.tabs.selected_index = list(explorer.panes).index("Rules")
+        return explorer.panes["Rules"]
+
+    def test_are_those_that_could_matter_to_what_is_asked_for(self, pane):
+        assert pane.view.shown["alt"].startswith("rules of host1: ")
+        pane.fields["address"].value = "172.17.0.2"
+        pane.fields["port"].value = "80"
+        assert "for address 172.17.0.2 and port 80" in pane.view.shown["alt"]
+
+    @pytest.mark.parametrize(
+        ("field", "text", "says"),
+        [
+            ("port", "http", "is no port; a port is a number from 1 to 65535"),
+            ("port", "65536", "is no port"),
+            ("address", "web", "is no IP address"),
+            ("container", "nobody", "there is no container"),
+        ],
+    )
+    def test_what_cannot_be_asked_for_is_one_sentence(self, pane, field, text, says):
+        pane.fields[field].value = text
+        assert says in pane.note.value
+        assert 'role="alert"' in pane.note.value
+
+    def test_of_all_hosts_are_asked_for_one_by_one(self, explorer, pane):
+        explorer.picker.label = "all hosts"
+        assert "of one lab host; choose one above" in pane.note.value
+
+    def test_that_counted_since_the_last_refresh_are_marked(self, explorer, pane, monkeypatch):
+        asked = []
+
+        def recorded(snapshot, **options):
+            asked.append((snapshot, options["before"]))
+            return topology(snapshot)
+
+        monkeypatch.setattr(module, "rules_table", recorded)
+        explorer.button.click()
+        assert asked == [(SCENES["three"], SCENES["three"])]
+
+
 class TestAPaneWithFields:
     @pytest.fixture
     def pane(self):

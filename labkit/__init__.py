@@ -14,7 +14,7 @@ The public names, each with one line:
 - ``timeline``: what one packet of a journey met, step by step.
 - ``journey_map``: a packet's way over the map.
 - ``JourneyView``: a journey to step through, in a widget.
-- ``Explorer``: both pictures of a running lab, in a widget.
+- ``Explorer``: the map and the rules of a running lab in a widget to click in, live if you like.
 - ``LabError``: the root of every error that labkit raises on purpose.
 
 In a notebook, ``import labkit`` also brings the cell magics ``%%host host1`` and ``%%watch host1``.

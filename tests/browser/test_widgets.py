@@ -167,6 +167,7 @@ def test_another_host_can_be_chosen(page: Page):
     expect(the_map(page)).to_have_attribute("alt", "map of host2: 0 containers, 1 bridge")
     choice.select_option("all hosts")
     expect(thing(page, "lab host host2 on host2")).to_be_visible()
+    photograph_now(page, "all_hosts")
     choice.select_option("host1")
     expect(the_map(page)).to_have_attribute("alt", "map of host1: 1 container, 1 bridge")
 

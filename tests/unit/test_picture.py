@@ -1,5 +1,6 @@
 """The picture that can be picked, on its traits; in a browser it is tried in tests/browser."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -119,6 +120,14 @@ def test_what_draws_it_comes_with_the_package_and_asks_no_other_computer(view):
     assert "http" not in state["_esm"].replace("http://www.w3.org/2000/svg", "")
     assert "import" not in state["_esm"]
     assert "url(" not in state["_css"]
+
+
+def test_pictures_can_be_drawn_in_two_threads_at_once():
+    """Live mode draws in a thread of its own, while a cell may draw in another."""
+    expected = topology(ONE).png()
+    with ThreadPoolExecutor(4) as threads:
+        drawn = list(threads.map(lambda _: topology(ONE).png(), range(16)))
+    assert [png == expected for png in drawn] == [True] * 16
 
 
 def test_closing_it_leaves_nothing_open():

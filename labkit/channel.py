@@ -41,7 +41,8 @@ def run_directory() -> Path:
     return folder.absolute() / f"labkit-{secrets.token_hex(4)}"
 
 
-def _agent_sources() -> bytes:
+def agent_sources() -> bytes:
+    """What goes down the channel first: the agent's files as JSON, its length before it."""
     folder = Path(labkit.agent.__file__).parent
     files = {f"labkit/agent/{p.name}": p.read_text() for p in folder.iterdir() if p.is_file()}
     text = json.dumps(files).encode()
@@ -167,7 +168,7 @@ class Channel:
 
     async def _connect(self) -> None:
         reader, self._writer = await streams(self._process.stdout, self._process.stdin)
-        self._writer.write(_agent_sources())
+        self._writer.write(agent_sources())
         self._wire = Wire(reader, self._writer)
         self._running = asyncio.ensure_future(self._wire.run())
 

@@ -26,8 +26,9 @@ class Agent:
         self.tracing = asyncio.Lock()
 
     async def build(self, call: Call, hosts: int, stations: int) -> list[dict]:
-        """Make the lab's network and start the engines: what there is now, and where."""
-        self.nodes = await network.build(self.children, network.plan(hosts, stations))
+        """Make the lab that large, every engine ready: what there is now, and where."""
+        wanted = network.plan(hosts, stations)
+        self.nodes = await network.build(self.children, wanted, self.nodes)
         engines = [n for n in self.nodes.values() if n.kind == "host"]
         await asyncio.gather(*(engine.ready(n.name, n.root) for n in engines))
         # The first snapshot would wait for it.

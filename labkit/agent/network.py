@@ -16,13 +16,16 @@ reaches outside from a container got there by the lab host's own MASQUERADE rule
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
+import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from labkit.agent.process import Children
+from labkit.agent.process import Children, inside
 
 ROUTER, OUTSIDE, OUTSIDE_GATEWAY = "192.168.56.1", "203.0.113.10", "203.0.113.1"
 
@@ -52,18 +55,42 @@ def plan(hosts: int, stations: int) -> list[Node]:
     ]
 
 
-async def build(children: Children, nodes: list[Node]) -> dict[str, Node]:
-    """Start the nodes, wire them up, and start what each of them runs."""
-    lines = [f"{node.address}\t{node.name}\n" for node in nodes]
-    Path("/lab/hosts").write_text("127.0.0.1\tlocalhost\n" + "".join(lines))
-    shells = await asyncio.gather(*(_start(children, node) for node in nodes))
+async def build(children: Children, wanted: list[Node], there: dict[str, Node]) -> dict[str, Node]:
+    """Make the lab these nodes: those already there stay, the missing start, the others end."""
+    names = [node.name for node in wanted]
+    kept = {name: node for name, node in there.items() if name in names}
+    surplus = {name: node for name, node in there.items() if name not in names}
+    if surplus:  # the kernel takes its time to end a namespace and its cable
+        cut = "".join(f"link delete {name}\n" for name in surplus)
+        await children.output([*inside(kept["router"].pid), "ip", "-batch", "-"], cut)
+        await asyncio.gather(*(_end(node) for node in surplus.values()))
+    lines = [f"{node.address}\t{node.name}\n" for node in wanted]
+    hosts = "127.0.0.1\tlocalhost\n" + "".join(lines)
+    Path("/lab/hosts").write_text(hosts)
+    for node in kept.values():
+        (node.root / "etc/hosts").write_text(hosts)
+    missing = [node for node in wanted if node.name not in there]
+    shells = await asyncio.gather(*(_start(children, node) for node in missing))
     started = {node.name: node for node, _ in shells}
-    await children.output(["ip", "-batch", "-"], "\n".join(_cables(started)))
+    every = kept | started
+    router = every["router"].pid
+    await children.output(["ip", "-batch", "-"], "\n".join(_cables(started, router)))
     for node, shell in shells:
-        shell.stdin.write(_script(node, started))
+        shell.stdin.write(_script(node, every))
         shell.stdin.close()
     await asyncio.gather(*(_ready(node, shell) for node, shell in shells))
-    return started
+    if kept:  # the router has plugged in the others, and knows their names
+        plugs = "".join(f"ip link set {port} master lan up\n" for port in _ports(started))
+        await children.output([*inside(router), "sh", "-ec", f"{plugs} pkill -HUP dnsmasq"])
+    return {name: every[name] for name in names}
+
+
+async def _end(node: Node) -> None:
+    """End a node: all its processes and namespaces go with its process 1."""
+    os.kill(node.pid, signal.SIGKILL)
+    while Path(f"/proc/{node.pid}").exists():
+        await asyncio.sleep(0.002)
+    await asyncio.to_thread(shutil.rmtree, f"/lab/nodes/{node.name}")
 
 
 async def _start(children: Children, node: Node) -> tuple[Node, subprocess.Popen]:
@@ -93,9 +120,8 @@ async def _line(node: Node, shell: subprocess.Popen, expected: Callable[[str], b
     return line
 
 
-def _cables(nodes: dict[str, Node]) -> list[str]:
+def _cables(nodes: dict[str, Node], router: int) -> list[str]:
     """``ip -batch`` lines: each node's eth0 and, named after the node, the router's end of it."""
-    router = nodes["router"].pid
     return [
         f"link add eth0 netns {node.pid} type veth peer name {node.name} netns {router}"
         for node in nodes.values()
@@ -103,16 +129,20 @@ def _cables(nodes: dict[str, Node]) -> list[str]:
     ]
 
 
+def _ports(nodes: dict[str, Node]) -> list[str]:
+    """The names of the LAN's ports to these nodes."""
+    return [name for name, node in nodes.items() if node.kind in ("host", "station")]
+
+
 def _script(node: Node, nodes: dict[str, Node]) -> str:
     """What a node's shell runs before it becomes process 1: its addresses, and its servers."""
     if node.kind == "router":
-        ports = [name for name, other in nodes.items() if other.kind in ("host", "station")]
         return "\n".join(
             [
                 "ip link add lan type bridge",
                 f"ip address add {ROUTER}/24 dev lan",
                 "ip link set lan up",
-                *(f"ip link set {port} master lan up" for port in ports),
+                *(f"ip link set {port} master lan up" for port in _ports(nodes)),
                 f"ip address add {OUTSIDE_GATEWAY}/24 dev outside",
                 "ip link set outside up",
                 "echo 1 > /proc/sys/net/ipv4/ip_forward",

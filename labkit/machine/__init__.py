@@ -10,6 +10,7 @@ from labkit.errors import MachineError, UsageError
 from labkit.machine.container import ContainerMachine
 from labkit.machine.root import RootMachine
 from labkit.machine.user import UserMachine
+from labkit.machine.virtual import VirtualMachine
 
 
 class Machine(Protocol):
@@ -40,7 +41,12 @@ class Machine(Protocol):
         """
 
 
-MACHINES: tuple[Machine, ...] = (RootMachine(), UserMachine(), ContainerMachine())  # best first
+MACHINES: tuple[Machine, ...] = (  # best first
+    RootMachine(),
+    UserMachine(),
+    ContainerMachine(),
+    VirtualMachine(),
+)
 
 
 def named(name: str) -> Machine:

@@ -116,7 +116,7 @@ def _build(wanted: Recipe, machine: Booter, say: builder.Say) -> Path:
     prerequisites.install(lambda step: say("packages", step, 1))
     cache().mkdir(parents=True, exist_ok=True)
     final = place(wanted, way)
-    with _alone(say):
+    with alone(cache() / "lock", say):
         if final.is_dir():  # somebody else built it while we waited
             return final
         part = final.with_name(f"{final.name}.part")
@@ -166,11 +166,11 @@ def _check_room() -> None:
 
 
 @contextlib.contextmanager
-def _alone(say: builder.Say) -> Iterator[None]:
-    """Hold the cache's lock: of two builds at once, the second waits for the first one's image."""
+def alone(file: Path, say: builder.Say) -> Iterator[None]:
+    """Hold a lock: of two builds at once, the second waits for the first one's image."""
     import fcntl  # here, because Windows has none, and builds no image this way
 
-    with open(cache() / "lock", "w") as lock:
+    with open(file, "w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

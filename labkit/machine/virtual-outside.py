@@ -1,0 +1,160 @@
+"""The outside of a virtual machine: starts QEMU, tells its kernel the time, tidies up after it.
+
+Arguments: RUN, the directory of the lab's sockets; SAVED, the directory of a saved state to
+restore, or "-"; then QEMU's command line. QEMU has this program's standard input and output: they
+are the agent's. This program outlives the learner's kernel, however that ends, and ends QEMU then.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+UNUSED = 300  # seconds without work after which the machine is paused
+WORK = 0.05  # processor seconds a second that are work: idling engines take less
+LOOK = 10  # seconds from one look to the next
+
+
+def take(count: int) -> bytes:
+    """That many bytes of standard input, which QEMU reads from then on."""
+    data = b""
+    while len(data) < count:
+        data += os.read(0, count - len(data)) or sys.exit("the learner went away")
+    return data
+
+
+def die_with_parent() -> None:
+    """Have this process killed when its parent ends: PR_SET_PDEATHSIG of prctl(2)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+class Qemu:
+    """A running QEMU and its monitor."""
+
+    def __init__(self, command: list[str], devices: str | None) -> None:
+        monitor, its_monitor = socket.socketpair()
+        clock, its_clock = socket.socketpair()
+        files = [its_monitor.fileno(), its_clock.fileno()]
+        words = [
+            *command,
+            *(
+                "-chardev",
+                f"socket,id=monitor,fd={files[0]}",
+                "-mon",
+                "chardev=monitor,mode=control",
+            ),
+            *("-chardev", f"socket,id=clock,fd={files[1]}"),
+        ]
+        if devices:
+            files.append(os.open(devices, os.O_RDONLY))
+            words += ["-incoming", "defer"]
+        self.process = subprocess.Popen(words, pass_fds=files, preexec_fn=die_with_parent)
+        for file in (its_monitor, its_clock):
+            file.close()
+        self.monitor = monitor
+        self.clock = clock  # kept open: the guest waits at its other end
+        self._heard = b""
+        self.restored = False
+        clock.send(b"%.3f\n" % time.time())
+        self.tell("qmp_capabilities")
+        if devices:
+            ram_apart = {"capability": "x-ignore-shared", "state": True}
+            self.tell("migrate-set-capabilities", capabilities=[ram_apart])
+            self.tell("migrate-incoming", uri=f"fd:{files[2]}")
+            os.close(files[2])
+
+    def tell(self, command: str, **arguments: object) -> None:
+        """Give an order to QEMU's monitor."""
+        text = json.dumps({"execute": command, "arguments": arguments})
+        with contextlib.suppress(OSError):  # it has ended, and its standard error says why
+            self.monitor.send(text.encode() + b"\n")
+
+    def listen(self) -> bool:
+        """Take what the monitor says; False when QEMU has ended or given up."""
+        data = self.monitor.recv(1 << 16)
+        *lines, self._heard = (self._heard + data).split(b"\n")
+        for message in map(json.loads, filter(None, lines)):
+            if message.get("event") == "RESUME":
+                self.restored = True
+            if message.get("event") == "STOP" and self.restored:
+                print("the virtual machine's processor stopped", file=sys.stderr)
+                return False
+            if "error" in message:
+                print(f"QEMU refused: {message['error']['desc']}", file=sys.stderr)
+                return False
+        return bool(data)
+
+    def seconds(self) -> float:
+        """The processor time that it has taken, proc_pid_stat(5); 0 where the system has none."""
+        try:
+            with open(f"/proc/{self.process.pid}/stat") as file:
+                fields = file.read().rpartition(")")[2].split()
+        except OSError:
+            return 0.0
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def watch(qemu: Qemu) -> None:
+    """Return when the learner or QEMU has gone. A machine that nobody uses is stopped meanwhile."""
+    gone = select.poll()
+    gone.register(0, 0)  # POLLHUP alone, which is always told
+    gone.register(qemu.monitor, select.POLLIN)
+    used, last = time.monotonic(), qemu.seconds()
+    while True:
+        ready = dict(gone.poll(LOOK * 1000))
+        if 0 in ready:
+            return
+        if qemu.monitor.fileno() in ready and not qemu.listen():
+            return
+        if ready:
+            continue
+        now = qemu.seconds()
+        if now - last > WORK * LOOK:
+            used = time.monotonic()
+        last = now
+        if now and time.monotonic() - used > UNUSED:
+            qemu.process.send_signal(signal.SIGSTOP)
+            again = select.poll()
+            again.register(0, select.POLLIN)
+            again.poll()
+            qemu.process.send_signal(signal.SIGCONT)
+            used = time.monotonic()
+
+
+def main() -> int:
+    """Run the machine from its start to its end; QEMU's exit status."""
+    run, saved, *command = sys.argv[1:]
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # only the end of the machine ends this program
+    restore = saved != "-"
+    try:
+        if restore:
+            take(int(take(8)))  # the agent's code: the saved state was made with the same
+        qemu = Qemu(command, os.path.join(saved, "devices") if restore else None)
+        watch(qemu)
+        qemu.process.kill()
+        status = qemu.process.wait()
+        if restore and not qemu.restored:
+            shutil.rmtree(saved, ignore_errors=True)
+            print(
+                "the virtual machine's saved state could not be restored and has been removed: "
+                "the next start makes a new one",
+                file=sys.stderr,
+            )
+        return abs(status)
+    finally:
+        shutil.rmtree(run, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""VirtualMachine: the machine image in QEMU, with a kernel of its own; needs no privilege at all.
+
+It starts from a saved state in which two lab hosts run already: virtual_state.py makes it, once.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+from labkit.machine import image as images
+from labkit.machine import virtual_image, virtual_state
+from labkit.machine.progress import Steps
+from labkit.machine.qemu import SYSTEMS, missing
+from labkit.machine.recipe import recipe
+
+
+class VirtualMachine:
+    """QEMU as an ordinary process: hardware's help where it works, software emulation if not."""
+
+    name = "virtual"
+
+    def available(self) -> tuple[bool, str]:
+        """Whether this machine can boot here, and why or why not, in words."""
+        architecture = images.architecture()
+        if architecture not in SYSTEMS:
+            return False, f"no recipe for the {architecture} processor; use another computer"
+        if sys.platform == "win32":
+            return False, "this system is Windows; use labkit inside WSL"
+        program = SYSTEMS[architecture].program
+        if not shutil.which(program):
+            return False, f"{program} not found; {missing(architecture)}"
+        return True, f"{program} is there"
+
+    def prepare(self, engine: str, image: Path | None = None) -> Path:
+        """The directory of the saved state, made first if it is not there."""
+        if image is None:
+            # Its form for QEMU is enough: the image itself may be gone by now.
+            image = images.cache() / recipe(engine).name(images.architecture())
+            if not virtual_image.find(image):
+                image = images.ensure(engine)
+        form = virtual_image.find(image)
+        state = form and virtual_state.find(form)
+        if state:
+            return state
+        with Steps() as say:
+            form = form or virtual_image.make(image, say)
+            return virtual_state.find(form) or virtual_state.make(form, say)
+
+    def command(self, image: Path, run: Path) -> list[str]:
+        """The command whose standard input and output are the agent's.
+
+        Args:
+            image: the directory that ``prepare`` gave.
+            run: the directory of the lab's sockets; removed when the machine has gone.
+        """
+        return virtual_state.restore(image, run)

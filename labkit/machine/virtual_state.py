@@ -1,0 +1,169 @@
+"""The saved state of a virtual machine: two lab hosts and a station, running, and nothing else yet.
+
+Made once by booting it, and kept beside what it was booted from: ``state-KEY/`` with ``ram``, the
+guest's memory as a file which QEMU maps (pages that nobody touches are never read), ``devices``,
+the rest of the state, and ``how.json``, the processors and accelerator that it was made with.
+A state fits one version of QEMU and one of the agent: the key changes with them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from labkit.channel import Channel, agent_sources
+from labkit.errors import MachineError
+from labkit.machine import builder, qemu
+from labkit.machine.image import alone, architecture
+
+HERE = Path(__file__).parent
+OUTSIDE, INIT = HERE / "virtual-outside.py", HERE / "virtual-init.sh"
+INNER = HERE / "root-inner.sh"
+HOSTS, STATIONS = 2, 1
+
+
+def find(form: Path) -> Path | None:
+    """The state that fits today's QEMU, agent and accelerators, if it has been made."""
+    state = form / f"state-{_key()}"
+    return state if state.is_dir() else None
+
+
+def make(form: Path, say: builder.Say) -> Path:
+    """Boot the machine, build a lab in it and save that. Takes about a minute in emulation."""
+    system = qemu.SYSTEMS[architecture()]
+    state = form / f"state-{_key()}"
+    half = form / f"half.{state.name}"
+    with alone(form / "lock", say):
+        if state.is_dir():  # somebody else made it while we waited
+            return state
+        for old in (*form.glob("state-*"), *form.glob("half.state-*")):
+            shutil.rmtree(old)
+        half.mkdir()
+        _ramdisk(form, half / "initrd")
+        kernel, ramdisk = form / "kernel", half / "initrd"
+        say("virtual machine", "trying the accelerators", 6)
+        accelerator = next(
+            name
+            for name in qemu.accelerators()
+            if name == "tcg" or qemu.works(system, name, kernel, ramdisk)
+        )
+        how = {"accelerator": accelerator, "processors": min(2, _processors())}
+        (half / "how.json").write_text(json.dumps(how))
+        say("virtual machine", f"booting it once ({accelerator})", 6)
+        channel = Channel(lambda run: _boot(form, half, run))
+        try:
+            say("virtual machine", "starting the engines", 6)
+            channel.call("build", hosts=HOSTS, stations=STATIONS)
+            say("virtual machine", "saving its state", 6)
+            _save(channel.run / "monitor.sock", half / "devices")
+        finally:
+            channel.close()
+        half.rename(state)
+        say("virtual machine", "done", 6)
+    return state
+
+
+def restore(state: Path, run: Path) -> list[str]:
+    """The command that starts a machine from its saved state."""
+    how = _how(state)
+    _, version = qemu.version(qemu.SYSTEMS[architecture()])
+    # From 8.2 on QEMU can map the file without the right to write it.
+    access = "share=off,readonly=on,rom=off" if version >= (8, 2) else "share=off"
+    return [*_outside(run, state), *_qemu(state.parent, state, how, access)]
+
+
+def _boot(form: Path, state: Path, run: Path) -> list[str]:
+    monitor = ("-qmp", f"unix:{run}/monitor.sock,server=on,wait=off")
+    return [*_outside(run), *_qemu(form, state, _how(state), "share=on"), *monitor]
+
+
+def _outside(run: Path, state: Path | None = None) -> list[str]:
+    return [sys.executable, "-I", str(OUTSIDE), str(run), str(state or "-")]
+
+
+def _qemu(form: Path, state: Path, how: dict, access: str) -> list[str]:
+    system = qemu.SYSTEMS[architecture()]
+    memory = qemu.ram(state / "ram", access)
+    parts = (how["accelerator"], how["processors"], form / "kernel", state / "initrd", memory)
+    return [*qemu.command(system, *parts), *qemu.devices(form / "image.squashfs")]
+
+
+def _how(state: Path) -> dict:
+    return json.loads((state / "how.json").read_text())
+
+
+def _key() -> str:
+    """Twelve digits that change with all that a state depends on."""
+    digest = hashlib.sha256(agent_sources())
+    for file in (INIT, INNER, Path(qemu.__file__)):
+        digest.update(file.read_bytes())
+    text, _ = qemu.version(qemu.SYSTEMS[architecture()])
+    digest.update(" ".join((text, *qemu.accelerators())).encode())
+    return digest.hexdigest()[:12]
+
+
+def _processors() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on every system
+        return os.cpu_count() or 1
+
+
+def _ramdisk(form: Path, result: Path) -> None:
+    """The initial RAM disk: busybox, modules, and the first script that the kernel runs."""
+    tree = result.with_name("initrd.tree")
+    shutil.copytree(form / "modules", tree / "modules")
+    for folder in ("bin", "dev", "proc", "image"):
+        (tree / folder).mkdir()
+    shutil.copy(form / "busybox", tree / "bin")
+    shutil.copy(INIT, tree / "init")
+    (tree / "init").chmod(0o755)
+    shutil.copy(INNER, tree / "inner.sh")
+    names = "\n".join(str(p.relative_to(tree)) for p in sorted(tree.rglob("*")))
+    with open(result, "wb") as file:
+        subprocess.run(
+            (form / "busybox", "cpio", "-o", "-H", "newc", "-R", "0:0"),
+            input=names.encode(),
+            stdout=file,
+            stderr=subprocess.DEVNULL,
+            cwd=tree,
+            check=True,
+        )
+    shutil.rmtree(tree)
+
+
+def _save(monitor: Path, devices: Path) -> None:
+    """Have QEMU write its state, but for the memory, which is a file already; then it ends."""
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(monitor))
+        lines = connection.makefile("r")
+        lines.readline()  # its greeting
+
+        def tell(command: str, **arguments: object) -> dict:
+            text = json.dumps({"execute": command, "arguments": arguments})
+            connection.sendall(text.encode() + b"\n")
+            for line in lines:
+                answer = json.loads(line)
+                if "error" in answer:
+                    raise MachineError(f"QEMU refused {command}: {answer['error']['desc']}")
+                if "return" in answer:
+                    return answer["return"]
+            raise MachineError(f"QEMU ended at {command}")
+
+        tell("qmp_capabilities")
+        tell("stop")
+        ram_apart = {"capability": "x-ignore-shared", "state": True}
+        tell("migrate-set-capabilities", capabilities=[ram_apart])
+        tell("migrate", uri=f"exec:cat > '{devices}'")
+        while (status := tell("query-migrate").get("status")) not in ("completed", "failed"):
+            time.sleep(0.02)
+        if status == "failed":
+            raise MachineError("QEMU could not save the virtual machine's state")
+        tell("quit")

@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -56,7 +57,6 @@ class Qemu:
             *("-chardev", f"socket,id=clock,fd={files[1]}"),
         ]
         if devices:
-            files.append(os.open(devices, os.O_RDONLY))
             words += ["-incoming", "defer"]
         self.process = subprocess.Popen(words, pass_fds=files, preexec_fn=die_with_parent)
         for file in (its_monitor, its_clock):
@@ -70,8 +70,7 @@ class Qemu:
         if devices:
             ram_apart = {"capability": "x-ignore-shared", "state": True}
             self.tell("migrate-set-capabilities", capabilities=[ram_apart])
-            self.tell("migrate-incoming", uri=f"fd:{files[2]}")
-            os.close(files[2])
+            self.tell("migrate-incoming", uri=f"exec:cat {shlex.quote(devices)}")
 
     def tell(self, command: str, **arguments: object) -> None:
         """Give an order to QEMU's monitor."""
@@ -104,8 +103,8 @@ class Qemu:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def watch(qemu: Qemu) -> None:
-    """Return when the learner or QEMU has gone. A machine that nobody uses is stopped meanwhile."""
+def watch(qemu: Qemu) -> str:
+    """Return who has gone, "learner" or "qemu". A machine that nobody uses stands still."""
     gone = select.poll()
     gone.register(0, 0)  # POLLHUP alone, which is always told
     gone.register(qemu.monitor, select.POLLIN)
@@ -113,9 +112,9 @@ def watch(qemu: Qemu) -> None:
     while True:
         ready = dict(gone.poll(LOOK * 1000))
         if 0 in ready:
-            return
+            return "learner"
         if qemu.monitor.fileno() in ready and not qemu.listen():
-            return
+            return "qemu"
         if ready:
             continue
         now = qemu.seconds()
@@ -141,10 +140,10 @@ def main() -> int:
         if restore:
             take(int(take(8)))  # the agent's code: the saved state was made with the same
         qemu = Qemu(command, os.path.join(saved, "devices") if restore else None)
-        watch(qemu)
+        gone = watch(qemu)
         qemu.process.kill()
         status = qemu.process.wait()
-        if restore and not qemu.restored:
+        if restore and gone == "qemu" and not qemu.restored:
             shutil.rmtree(saved, ignore_errors=True)
             print(
                 "the virtual machine's saved state could not be restored and has been removed: "

@@ -158,7 +158,6 @@ def _save(monitor: Path, devices: Path) -> None:
             raise MachineError(f"QEMU ended at {command}")
 
         tell("qmp_capabilities")
-        tell("stop")
         ram_apart = {"capability": "x-ignore-shared", "state": True}
         tell("migrate-set-capabilities", capabilities=[ram_apart])
         tell("migrate", uri=f"exec:cat > '{devices}'")

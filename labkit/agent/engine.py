@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 SOCKET = "run/docker.sock"
-PATIENCE = 60.0  # seconds; a loaded computer with software emulation needs some 40
+PATIENCE = 180.0  # seconds; a loaded computer with software emulation needs some 90
 
 
 async def ready(name: str, root: Path) -> None:

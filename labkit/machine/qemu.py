@@ -13,8 +13,8 @@ from pathlib import Path
 from labkit.errors import MachineError
 from labkit.machine.prerequisites import is_debian
 
-MEMORY = 1024  # MiB of the guest: three lab hosts with some containers
-TRANSLATIONS = 128  # MiB of translated code that software emulation keeps
+MEMORY = 768  # MiB of the guest: three lab hosts with some containers
+TRANSLATIONS = 256  # MiB of translated code that software emulation keeps
 TRIAL = "labkit.trial"
 TRIAL_PASSED = b"labkit: this kernel runs"
 PATIENCE = 5  # seconds for that trial

@@ -23,7 +23,9 @@ from rich.text import Text
 
 from labkit.errors import LabError, UsageError
 from labkit.machine import MACHINES
-from labkit.machine.prerequisites import install_browser
+from labkit.machine.image import architecture
+from labkit.machine.prerequisites import install_browser, install_qemu
+from labkit.machine.qemu import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -250,6 +252,8 @@ def test(options: list[str]) -> int:
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
         _prepare("26.1", "20.10")
         install_browser()
+        if system := SYSTEMS.get(architecture()):
+            install_qemu(system.program, system.package)
     # Much of the time is waiting: three at once, and all of a file (a notebook) in one process.
     return _tool(["pytest", "-n", "3", "--dist", "loadscope", *options])
 

@@ -22,14 +22,17 @@ PROGRAMS = {
 }
 """Program: the Debian package that brings it."""
 
+SQUASHFS = {"mksquashfs": "squashfs-tools"}
+"""What the image's form for the virtual machine needs besides."""
+
 BROWSER = "chromium"
 """The browser in which the tests try the widgets, and its Debian package."""
 
 
-def missing() -> tuple[str, ...]:
+def missing(programs: dict[str, str] = PROGRAMS) -> tuple[str, ...]:
     """The Debian packages that this system lacks, in alphabetical order."""
     path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    packages = {PROGRAMS[name] for name in PROGRAMS if not shutil.which(name, path=path)}
+    packages = {programs[name] for name in programs if not shutil.which(name, path=path)}
     if not KEYRING.exists():
         packages.add(KEYS)
     return tuple(sorted(packages))
@@ -59,9 +62,9 @@ def installable() -> bool:
     return is_debian() and os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def install(say: Callable[[str], None] = print) -> None:
+def install(say: Callable[[str], None] = print, programs: dict[str, str] = PROGRAMS) -> None:
     """Install what is missing, when root on Debian or Ubuntu; ImageError says what to do if not."""
-    packages = missing()
+    packages = missing(programs)
     if not packages:
         return
     if not installable():
@@ -76,6 +79,15 @@ def install_browser(say: Callable[[str], None] = print) -> None:
             _apt_get((BROWSER,), say)
         except ImageError as error:  # Ubuntu has it as a snap only
             say(f"no test in a browser: {error}")
+
+
+def install_qemu(program: str, package: str, say: Callable[[str], None] = print) -> None:
+    """Install the virtual machine's QEMU where that can be done; where not, its tests say so."""
+    if not shutil.which(program) and installable():
+        try:
+            _apt_get((package,), say)
+        except ImageError as error:
+            say(f"no test of the virtual machine: {error}")
 
 
 def _apt_get(packages: tuple[str, ...], say: Callable[[str], None]) -> None:

@@ -80,7 +80,10 @@ class Qemu:
 
     def listen(self) -> bool:
         """Take what the monitor says; False when QEMU has ended or given up."""
-        data = self.monitor.recv(1 << 16)
+        try:
+            data = self.monitor.recv(1 << 16)
+        except ConnectionError:
+            return False
         *lines, self._heard = (self._heard + data).split(b"\n")
         for message in map(json.loads, filter(None, lines)):
             if message.get("event") == "RESUME":
@@ -93,13 +96,13 @@ class Qemu:
                 return False
         return bool(data)
 
-    def seconds(self) -> float:
-        """The processor time that it has taken, proc_pid_stat(5); 0 where the system has none."""
+    def seconds(self) -> float | None:
+        """The processor time that it has taken (proc_pid_stat(5)); None where no file tells."""
         try:
             with open(f"/proc/{self.process.pid}/stat") as file:
                 fields = file.read().rpartition(")")[2].split()
         except OSError:
-            return 0.0
+            return None
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -118,10 +121,10 @@ def watch(qemu: Qemu) -> str:
         if ready:
             continue
         now = qemu.seconds()
-        if now - last > WORK * LOOK:
+        if now is None or now - last > WORK * LOOK:
             used = time.monotonic()
         last = now
-        if now and time.monotonic() - used > UNUSED:
+        if time.monotonic() - used > UNUSED:
             qemu.process.send_signal(signal.SIGSTOP)
             again = select.poll()
             again.register(0, select.POLLIN)
@@ -136,11 +139,15 @@ def main() -> int:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # only the end of the machine ends this program
     restore = saved != "-"
+    os.mkdir(run, 0o700)
     try:
         if restore:
             take(int(take(8)))  # the agent's code: the saved state was made with the same
         qemu = Qemu(command, os.path.join(saved, "devices") if restore else None)
         gone = watch(qemu)
+        if gone == "qemu":  # it says why, and ends; or has given up and stands still
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                qemu.process.wait(2)
         qemu.process.kill()
         status = qemu.process.wait()
         if restore and gone == "qemu" and not qemu.restored:

@@ -36,10 +36,10 @@ class VirtualMachine:
     def prepare(self, engine: str, image: Path | None = None) -> Path:
         """The directory of the saved state, made first if it is not there."""
         if image is None:
-            # Its form for QEMU is enough: the image itself may be gone by now.
-            image = images.cache() / recipe(engine).name(images.architecture())
-            if not virtual_image.find(image):
-                image = images.ensure(engine)
+            # The form for QEMU is enough: what it was made from may be gone by now.
+            name = recipe(engine).name(images.architecture())
+            forms = sorted(images.cache().glob(f"{name}*.virtual"))
+            image = forms[0].with_suffix("") if forms else images.ensure(engine)
         form = virtual_image.find(image)
         state = form and virtual_state.find(form)
         if state:

@@ -10,8 +10,8 @@ import contextlib
 from pathlib import Path
 
 from labkit.errors import ImageError
-from labkit.machine import builder
-from labkit.machine.image import alone, architecture
+from labkit.machine import builder, prerequisites
+from labkit.machine.image import alone, architecture, booter
 from labkit.machine.qemu import SYSTEMS
 
 NEEDED_TO_MOUNT = "virtio_pci virtio_blk virtio_console squashfs overlay"
@@ -27,7 +27,7 @@ mkdir "$form/modules"
 chroot "$form/tree" modprobe -S "$version" -a --show-depends $4 | while read -r kind path _; do
     name=$(basename "$path" .xz)
     if [ "$kind" = insmod ] && [ ! -e "$form/modules/$name" ]; then
-        xz --decompress --stdout "$form/tree$path" > "$form/modules/$name"
+        "$image/usr/bin/busybox" xzcat "$form/tree$path" > "$form/modules/$name"
         echo "$name" >> "$form/modules/order"
     fi
 done
@@ -53,19 +53,23 @@ def find(image: Path) -> Path | None:
 def make(image: Path, say: builder.Say) -> Path:
     """Make it. Needs mmdebstrap and squashfs-tools, and Debian's kernel package from a mirror."""
     form = place(image)
-    half = form.with_name(f"half.{form.name}")
+    way = booter().privilege
+    half = form.with_name(f"{form.name}.part")
     with alone(form.with_name(f"{form.name}.lock"), say):
         if form.is_dir():  # somebody else made it while we waited
             return form
-        builder.remove(half)
+        prerequisites.install(
+            lambda step: say("packages", step, 1), prerequisites.PROGRAMS | prerequisites.SQUASHFS
+        )
+        builder.remove(way, half)
         half.mkdir()
         kernel = half / "kernel-package"
         package = SYSTEMS[architecture()].kernel
         options = ("--variant=extract", f"--include={package}")
-        builder.cook([builder.Job("kernel", options, release(image), kernel)], half, say)
+        builder.cook(way, [builder.Job("kernel", options, release(image), kernel)], half, say)
         say("virtual machine", "packing the image", 3)
         builder.run(
-            *builder.shell(), "sh", "-c", SCRIPT, "sh", str(image), str(kernel), str(half),
+            *way.shell(), "sh", "-c", SCRIPT, "sh", str(image), str(kernel), str(half),
             NEEDED_TO_MOUNT,
         )  # fmt: skip
         half.rename(form)

@@ -25,7 +25,7 @@ from labkit.machine.image import alone, architecture
 
 HERE = Path(__file__).parent
 OUTSIDE, INIT = HERE / "virtual-outside.py", HERE / "virtual-init.sh"
-INNER = HERE / "root-inner.sh"
+INNER = HERE / "namespaces-inner.sh"
 HOSTS, STATIONS = 2, 1
 WARMING = """\
 docker run --detach --name warm --publish 80:80 nginx && docker exec warm true && curl localhost
@@ -77,7 +77,7 @@ def make(form: Path, say: builder.Say) -> Path:
 
 
 def _warm(channel: Channel) -> None:
-    """Have in memory what a container's start reads from the disk, then make the host that did it anew.
+    """Have in memory what a container's start reads; the host that did it is made anew.
 
     Reading takes longest: the kernel decompresses each block, in emulation.
     """

@@ -1,0 +1,134 @@
+"""The virtual machine: a lab with a kernel of its own, and nothing of it is left."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import signal
+import stat
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from labkit import Lab
+from labkit.channel import Channel
+from labkit.errors import MachineError
+from labkit.machine import virtual_state
+from labkit.machine.virtual import VirtualMachine
+from tests.engine.conftest import gone_within, leftovers, processes
+
+ABLE, WHY = VirtualMachine().available()
+pytestmark = pytest.mark.skipif(not ABLE, reason=WHY)
+
+
+@pytest.fixture(scope="module")
+def virtual() -> Iterator[Lab]:
+    """One lab host in a virtual machine."""
+    with Lab(hosts=1, machine="virtual") as lab:
+        yield lab
+
+
+def test_it_has_a_kernel_of_its_own_and_the_lab_that_was_asked_for(virtual):
+    assert virtual.machine == "virtual"
+    assert "cloud" in virtual.host1.read("uname -r")
+    assert [node.name for node in (*virtual.hosts, *virtual.stations)] == ["host1"]
+    assert "host2" not in virtual.host1.read("cat /etc/hosts")
+
+
+def test_its_clock_is_right_although_its_state_is_old(virtual):
+    assert abs(float(virtual.host1.read("date +%s.%N")) - time.time()) < 10
+
+
+def test_a_container_publishes_a_port_and_the_snapshot_shows_it(virtual):
+    web = virtual.host1.run("nginx", name="web", publish="8080:80")
+    page = virtual.node("outside").read("curl --silent --show-error 192.168.56.11:8080")
+    assert "nginx" in page
+    snapshot = virtual.host1.snapshot()
+    assert "web" in [container.name for container in snapshot.containers]
+    web.remove()
+
+
+def test_its_kernel_has_what_others_lack(virtual):
+    virtual.host1.read("ip link add link eth0 name tried type ipvlan mode l2 && ip link del tried")
+    virtual.host1.read("ip link add link eth0 name eth0.5 type vlan id 5 && ip link del eth0.5")
+    assert "IP Virtual Server" in virtual.host1.read("ipvsadm --list")
+
+
+def test_bytes_go_through_unchanged(virtual):
+    virtual.host1.read("head -c 2000000 /dev/urandom > /tmp/noise")
+    got = io.BytesIO()
+    virtual.host1.save("cat /tmp/noise", got)
+    there = virtual.host1.read("sha256sum < /tmp/noise").split()[0]
+    assert hashlib.sha256(got.getvalue()).hexdigest() == there
+
+
+def test_its_sockets_are_the_users_alone(virtual):
+    run = virtual._channel.run
+    assert stat.S_IMODE(run.stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in run.iterdir()} == {0o600}
+    (qemu,) = children(virtual._channel._process.pid)
+    files = [os.readlink(f"/proc/{qemu}/fd/{n}") for n in os.listdir(f"/proc/{qemu}/fd")]
+    inodes = {name[8:-1] for name in files if name.startswith("socket:")}
+    tables = [Path(f"/proc/{qemu}/net/{kind}").read_text() for kind in ("tcp", "tcp6", "udp")]
+    assert not {line.split()[9] for table in tables for line in table.splitlines()[1:]} & inodes
+
+
+def children(pid: int) -> list[int]:
+    """The ids of a process's children (proc_pid_task(5))."""
+    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+SCRIPT = """
+import time
+from labkit import Lab
+lab = Lab(machine="virtual").start()
+print(lab._channel.run, flush=True)
+time.sleep(1000)
+"""
+
+
+def test_nothing_is_left_when_the_kernel_is_killed():
+    with subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, text=True) as it:
+        run = Path(it.stdout.readline().strip())
+        (outside,) = processes(str(run))
+        (qemu,) = children(outside)
+        assert leftovers(run)
+        it.send_signal(signal.SIGKILL)
+        assert gone_within(run, 20) == []
+        assert not Path(f"/proc/{qemu}").exists()
+
+
+def test_qemu_does_not_outlive_the_program_outside_it():
+    lab = Lab(machine="virtual").start()
+    (qemu,) = children(lab._channel._process.pid)
+    lab._channel._process.kill()
+    with pytest.raises(MachineError, match="went away"):
+        lab.host1.read("true")
+    end = time.monotonic() + 20
+    while Path(f"/proc/{qemu}").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert not Path(f"/proc/{qemu}").exists()
+    lab.stop()
+
+
+@pytest.mark.parametrize("devices", [b"", b"no such thing" * 1000])
+def test_state_that_cannot_be_restored_is_removed_and_that_is_said(devices):
+    state = VirtualMachine().prepare("26.1")
+    broken = state.with_name(f"broken-{len(devices)}")
+    broken.mkdir()
+    for name in ("ram", "initrd", "how.json"):
+        os.link(state / name, broken / name)
+    (broken / "devices").write_bytes(devices)
+    channel = Channel(lambda run: virtual_state.restore(broken, run))
+    try:
+        with pytest.raises(MachineError, match=r"could not be restored and has been removed"):
+            channel.call("build", hosts=1, stations=0)
+    finally:
+        channel.close()
+    assert not broken.exists()
+    assert not channel.run.exists()

@@ -1,0 +1,168 @@
+"""The virtual machine without a QEMU: what is said, what a state depends on, who tidies up."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from labkit.errors import MachineError
+from labkit.machine import qemu, virtual_image, virtual_state
+from labkit.machine.qemu import SYSTEMS
+from labkit.machine.virtual import VirtualMachine
+
+SYSTEM = SYSTEMS["amd64"]
+
+
+@pytest.fixture
+def fake(tmp_path, monkeypatch):
+    """Put a shell script in QEMU's place."""
+
+    def place(script: str) -> None:
+        for system in SYSTEMS.values():
+            program = tmp_path / system.program
+            program.write_text(f"#!/bin/sh\n{script}\n")
+            program.chmod(0o755)
+
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return place
+
+
+def test_missing_qemu_is_said_with_the_package_that_brings_it(monkeypatch):
+    monkeypatch.setattr("shutil.which", lambda program: None)
+    monkeypatch.setattr("labkit.machine.image.architecture", lambda: "amd64")
+    monkeypatch.setattr(qemu, "is_debian", lambda: True)
+    able, why = VirtualMachine().available()
+    assert not able
+    assert why == (
+        "qemu-system-x86_64 not found; run, as root: "
+        "apt-get install --no-install-recommends qemu-system-x86"
+    )
+    monkeypatch.setattr("sys.platform", "darwin")
+    assert VirtualMachine().available()[1].endswith("run: brew install qemu")
+
+
+def test_processor_without_a_recipe(monkeypatch):
+    monkeypatch.setattr("labkit.machine.image.architecture", lambda: "riscv64")
+    able, why = VirtualMachine().available()
+    assert not able
+    assert "riscv64" in why
+
+
+def test_version(fake):
+    fake("echo 'QEMU emulator version 8.2.2 (Debian 1:8.2.2)'")
+    assert qemu.version(SYSTEM) == ("QEMU emulator version 8.2.2 (Debian 1:8.2.2)", (8, 2))
+    fake("echo 'cannot open shared object file' >&2; exit 127")
+    with pytest.raises(MachineError, match="cannot open shared object"):
+        qemu.version(SYSTEM)
+
+
+@pytest.mark.parametrize(
+    ("script", "works"),
+    [
+        (f"echo '{qemu.TRIAL_PASSED.decode()}' >&2", True),
+        ("echo 'failed to set MSR 0x10a' >&2; exit 1", False),
+        ("exec sleep 100", False),
+    ],
+)
+def test_an_accelerator_is_tried_not_believed(fake, monkeypatch, script, works):
+    monkeypatch.setattr(qemu, "PATIENCE", 1)
+    fake(script)
+    assert qemu.works(SYSTEM, "kvm", Path("kernel"), Path("initrd")) is works
+
+
+def test_state_of_another_qemu_or_another_choice_of_accelerators_does_not_fit(
+    fake, monkeypatch, tmp_path
+):
+    fake("echo 'QEMU emulator version 7.2.22'")
+    monkeypatch.setattr(qemu, "accelerators", lambda: ("tcg",))
+    (tmp_path / f"state-{virtual_state._key()}").mkdir()
+    assert virtual_state.find(tmp_path)
+    monkeypatch.setattr(qemu, "accelerators", lambda: ("kvm", "tcg"))
+    assert virtual_state.find(tmp_path) is None
+    monkeypatch.undo()
+    monkeypatch.setattr(qemu, "version", lambda system: ("QEMU emulator version 8.2.2", (8, 2)))
+    monkeypatch.setattr(qemu, "accelerators", lambda: ("tcg",))
+    assert virtual_state.find(tmp_path) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "readonly"), [((7, 2), False), ((8, 2), True), ((10, 0), True)]
+)
+def test_memory_file_is_opened_for_reading_alone_where_qemu_can(
+    monkeypatch, tmp_path, version, readonly
+):
+    (tmp_path / "how.json").write_text('{"accelerator": "tcg", "processors": 2}')
+    monkeypatch.setattr(qemu, "version", lambda system: ("", version))
+    words = virtual_state.restore(tmp_path, Path("run"))
+    (memory,) = [word for word in words if word.startswith("memory-backend-file")]
+    assert "share=off" in memory
+    assert ("readonly=on,rom=off" in memory) is readonly
+
+
+def test_image_that_is_none(tmp_path):
+    with pytest.raises(MachineError, match="is no machine image"):
+        virtual_image.release(tmp_path)
+
+
+def outside(tmp_path: Path, script: str, before: str = "") -> subprocess.Popen:
+    """The program outside of QEMU, with a script in QEMU's place."""
+    words = [str(tmp_path / "run"), "-", "sh", "-c", script, "sh"]
+    program = (
+        "import runpy, sys\n"
+        f"sys.argv[1:] = {words!r}\n"
+        f"names = runpy.run_path({str(virtual_state.OUTSIDE)!r})['main'].__globals__\n"
+        f"{before}\n"
+        "sys.exit(names['main']())"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+
+
+def gone(path: Path) -> bool:
+    """Whether that is so within ten seconds."""
+    end = time.monotonic() + 10
+    while path.exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    return not path.exists()
+
+
+def test_learner_who_goes_takes_qemu_along(tmp_path):
+    machine = outside(tmp_path, "echo $$; exec sleep 1000")
+    qemu_process = Path("/proc", machine.stdout.readline().decode().strip())
+    assert (tmp_path / "run").stat().st_mode & 0o777 == 0o700
+    machine.stdin.close()
+    assert gone(qemu_process)
+    machine.wait(10)
+    assert not (tmp_path / "run").exists()
+    machine.stdout.close()
+
+
+def test_qemu_that_ends_leaves_no_directory(tmp_path):
+    machine = outside(tmp_path, "exit 3")
+    assert machine.wait(10) == 3
+    assert not (tmp_path / "run").exists()
+    machine.stdin.close()
+    machine.stdout.close()
+
+
+def test_unused_machine_stands_still_until_it_is_spoken_to(tmp_path):
+    quick = "names.update(UNUSED=0, LOOK=0.01)"
+    machine = outside(tmp_path, 'echo $$; while read -r line; do echo "$line"; done', quick)
+    status = Path("/proc", machine.stdout.readline().decode().strip(), "stat")
+    end = time.monotonic() + 10
+    while status.read_text().rpartition(")")[2].split()[0] != "T" and time.monotonic() < end:
+        time.sleep(0.01)
+    assert status.read_text().rpartition(")")[2].split()[0] == "T"
+    machine.stdin.write(b"hello\n")
+    machine.stdin.flush()
+    assert machine.stdout.readline() == b"hello\n"
+    machine.stdin.close()
+    assert gone(status)
+    machine.wait(10)
+    machine.stdout.close()

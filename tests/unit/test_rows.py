@@ -100,7 +100,9 @@ def test_the_same_chain_of_two_tables_is_two_chains():
 
 def test_what_counted_came_went_and_moved_in_a_real_lab():
     old, new = RULESETS["asked-before-26.1"], RULESETS["asked-26.1"]
-    found = marks(rows(new.root, before=old.root))
+    both = rows(new.root, before=old.root)
+    assert sorted(r.mark for r in both if r.mark) == ["added", "gone", "moved"]
+    found = marks(both)
     dnat = "DOCKER ! -i docker0 -p tcp -m tcp --dport {} -j DNAT --to-destination 172.17.0.{}:80"
     assert found[dnat.format(8080, 2)] == ("", 1)
     assert found[dnat.format(8081, 3)] == ("gone", 0)

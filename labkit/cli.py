@@ -270,6 +270,7 @@ def _prepare(*engines: str) -> None:
     from labkit.machine import choose
 
     machine = choose()  # says why not, before anything is downloaded
+    print(f"lab: labs boot on the {machine.name} machine", file=sys.stderr)
     for engine in engines:
         machine.prepare(engine)
 

@@ -6,8 +6,11 @@ run builds that user's machine image.
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -15,9 +18,12 @@ import pytest
 from labkit import Lab
 from labkit.machine import named
 from tests.engine import as_user
+from tests.engine.conftest import processes
 
 FIXED_SET = Path(__file__).with_name("test_fixed_set.py")
 PYTEST = ("-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", str(FIXED_SET))
+
+NEEDS = {"ids": "newuidmap", "sudo": "sudo"}
 
 
 def passes(command: list[str]) -> None:
@@ -31,8 +37,8 @@ def passes(command: list[str]) -> None:
 def test_ordinary_user(kind, machine):
     if not as_user.possible():
         pytest.skip("only root makes a user")
-    if kind == "ids":
-        subprocess.run(["which", "newuidmap"], capture_output=True, check=True)
+    if (program := NEEDS.get(kind)) and not shutil.which(program):
+        pytest.skip(f"{program} is not installed")
     if kind == "sudo":
         named("root").prepare("26.1")
     passes(as_user.python(kind, *PYTEST, LABKIT_MACHINE=machine, LABKIT_NO_SKIP=""))
@@ -46,3 +52,25 @@ def test_container_of_an_engine():
     with Lab(hosts=1, machine="root") as outer:
         engine = f"DOCKER_HOST=unix://{outer._channel.run}/host1.sock"
         passes(["env", engine, "LABKIT_MACHINE=container", sys.executable, *PYTEST])
+
+
+@pytest.mark.parametrize("kind", ["ids", "one id"])
+def test_killed_build_of_an_ordinary_user_leaves_no_process(kind):
+    if os.geteuid() != 0:
+        pytest.skip("only root kills another user's process")
+    cache = as_user.cache(kind) / "killed"
+    script = "from labkit.machine import image\nimage.ensure('26.1', lambda *step: print(*step))"
+    command = as_user.python(kind, "-u", "-c", script, LABKIT_CACHE=str(cache))
+    try:
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as build:
+            for line in build.stdout:
+                if "extracting" in line:
+                    break
+            assert processes(f"{cache}/image-"), "it is at work"
+            build.kill()
+        end = time.monotonic() + 20
+        while processes(f"{cache}/image-") and time.monotonic() < end:
+            time.sleep(0.05)
+        assert processes(f"{cache}/image-") == []
+    finally:
+        shutil.rmtree(cache)

@@ -6,6 +6,7 @@ lab's machines, and the machines' lab hosts have engines of their own, three dee
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -17,9 +18,11 @@ from pathlib import Path
 
 import docker
 import pytest
+from docker.context import ContextAPI
 
 from labkit import Lab, cli
 from labkit.errors import ImageError, MachineError
+from labkit.host import Host
 from labkit.machine.container import ContainerMachine
 from tests.engine.conftest import gone_within
 
@@ -129,6 +132,20 @@ def test_available_tells_which_engine_and_leaves_nothing_there(engine):
     assert why.startswith("Docker Engine 26.1.5")
     assert f"of DOCKER_HOST ({os.environ['DOCKER_HOST']})" in why
     assert engine.containers.list(all=True) == []
+
+
+def test_current_docker_context_names_the_engine(outer, engine, monkeypatch, tmp_path):
+    monkeypatch.delenv("DOCKER_HOST")
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"currentContext": "desktop"}')
+    host = f"unix://{outer._channel.run}/host1.sock"
+    ContextAPI.create_context("desktop", host=host)
+    able, why = ContainerMachine().available()
+    assert able, why
+    assert "of the docker context 'desktop' (" in why
+    assert host in why
+    with Lab(hosts=1) as lab:
+        assert lab.host1.read("docker run --rm busybox echo hello") == "hello\n"
 
 
 SCRIPT = """
@@ -256,21 +273,39 @@ def test_clean_keeps_a_running_lab_and_its_image(engine, capsys, request):
 def test_engine_that_refuses_is_quoted(outer, engine, monkeypatch):
     """An authorization plugin, a real one: docs.docker.com/engine/extend/plugins_authorization."""
     host = outer.host2
-    host.read(
-        f"cat > /tmp/plugin.py << 'END'\n{PLUGIN}\nEND\npython3 /tmp/plugin.py & echo $! > /tmp/pid"
-    )
+    host.read(f"cat > /tmp/plugin.py << 'END'\n{PLUGIN}\nEND")
+    host.read("python3 /tmp/plugin.py & echo $! > /tmp/pid")
     host.read("until [ -S /run/docker/plugins/deny.sock ]; do sleep 0.02; done")
-    host.read("""echo '{"authorization-plugins": ["deny"]}' > /etc/docker/daemon.json""")
-    host.read("service docker restart")
     try:
+        with configured(host, '{"authorization-plugins": ["deny"]}'):
+            monkeypatch.setenv("DOCKER_HOST", f"unix://{outer._channel.run}/host2.sock")
+            able, why = ContainerMachine().available()
+            assert not able
+            assert (
+                "refuses the lab's privileged container "
+                "(authorization denied by plugin deny: nobody may); ask whoever runs it" in why
+            )
+            with pytest.raises(MachineError, match="the container machine, asked for by name, can"):
+                Lab(hosts=1).start()
+    finally:
+        host.read("kill $(cat /tmp/pid)")
+
+
+def test_engine_that_remaps_users_is_quoted(outer, engine, monkeypatch):
+    host = outer.host2
+    host.read("echo root:100000:65536 | tee /etc/subuid > /etc/subgid")
+    with configured(host, '{"userns-remap": "root"}'):
         monkeypatch.setenv("DOCKER_HOST", f"unix://{outer._channel.run}/host2.sock")
         able, why = ContainerMachine().available()
-        assert not able
-        assert (
-            "refuses the lab's privileged container "
-            "(authorization denied by plugin deny: nobody may); ask whoever runs it" in why
-        )
-        with pytest.raises(MachineError, match="the container machine, asked for by name, cannot"):
-            Lab(hosts=1).start()
+    assert not able
+    assert "(privileged mode is incompatible with user namespaces." in why
+
+
+@contextlib.contextmanager
+def configured(host: Host, configuration: str) -> Iterator[None]:
+    """The lab host's engine, restarted with that /etc/docker/daemon.json."""
+    host.read(f"echo '{configuration}' > /etc/docker/daemon.json && service docker restart")
+    try:
+        yield
     finally:
-        host.read("rm /etc/docker/daemon.json; service docker restart; kill $(cat /tmp/pid)")
+        host.read("rm /etc/docker/daemon.json && service docker restart")

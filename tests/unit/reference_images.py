@@ -12,12 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from pictures import LABS, SCENES
+from pictures import JOURNEYS, LABS, SCENES
 from PIL import Image
 from rulesets import RULESETS
 
 from labkit import diff
-from labkit.plot import nat_table, rules_table, topology
+from labkit.plot import journey_map, ladder, nat_table, rules_table, timeline, topology
 from labkit.plot.style import Picture
 
 FOLDER = Path(__file__).with_name("references")
@@ -46,6 +46,11 @@ REFERENCES: dict[str, Callable[[], Picture]] = {
     "rules-change": lambda: rules_table(
         RULESETS["asked-26.1"], before=RULESETS["asked-before-26.1"]
     ),
+    "ladder-nat": lambda: ladder(JOURNEYS["nat"]),
+    "ladder-names": lambda: ladder(JOURNEYS["names"]),
+    "timeline-published": lambda: timeline(JOURNEYS["published"]),
+    "timeline-overlay": lambda: timeline(JOURNEYS["overlay"]),
+    "journey-map-overlay": lambda: journey_map(JOURNEYS["overlay"]),
 }
 
 

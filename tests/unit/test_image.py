@@ -60,7 +60,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.setenv("PRETEND", "true")
     machine = SimpleNamespace(name="root", privilege=NoNamespaces())
     monkeypatch.setattr(image, "booter", lambda: machine)
-    monkeypatch.setattr(prerequisites, "missing", lambda: ())
+    monkeypatch.setattr(prerequisites, "missing", lambda *_: ())
     monkeypatch.setattr(image, "_bake", lambda machine, root, toolbox, say: None)
     return tmp_path / "cache"
 
@@ -82,7 +82,7 @@ def test_image_takes_its_place_whole_and_nothing_else_stays(place, says):
 def test_second_call_builds_nothing_and_needs_nothing(place, says, monkeypatch):
     first = build(says)
     says.clear()
-    monkeypatch.setattr(prerequisites, "missing", lambda: ("mmdebstrap",))
+    monkeypatch.setattr(prerequisites, "missing", lambda *_: ("mmdebstrap",))
     assert build(says) == first
     assert says == []
 
@@ -202,7 +202,7 @@ def test_cache_that_can_not_be_written(place, says, tmp_path, monkeypatch):
 
 
 def test_missing_mmdebstrap_says_what_to_type(place, says, monkeypatch):
-    monkeypatch.setattr(prerequisites, "missing", lambda: ("mmdebstrap",))
+    monkeypatch.setattr(prerequisites, "missing", lambda *_: ("mmdebstrap",))
     monkeypatch.setattr(prerequisites, "is_debian", lambda: True)
     monkeypatch.setattr(prerequisites, "installable", lambda: False)
     with pytest.raises(ImageError, match="lacks mmdebstrap: run: apt-get install mmdebstrap"):
@@ -320,7 +320,7 @@ def apt(tmp_path, monkeypatch):
     (programs / "apt-get").write_text(APT.format(log=log))
     (programs / "apt-get").chmod(0o755)
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    monkeypatch.setattr(prerequisites, "missing", lambda: ("mmdebstrap", "tar"))
+    monkeypatch.setattr(prerequisites, "missing", lambda *_: ("mmdebstrap", "tar"))
     monkeypatch.setattr(prerequisites, "is_debian", lambda: True)
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     return log
@@ -391,7 +391,7 @@ def test_a_browser_that_is_there_and_one_that_nobody_can_install_are_left_alone(
 
 
 def test_nothing_missing_means_nothing_done(apt, monkeypatch):
-    monkeypatch.setattr(prerequisites, "missing", lambda: ())
+    monkeypatch.setattr(prerequisites, "missing", lambda *_: ())
     prerequisites.install(lambda _: pytest.fail("it spoke"))
     assert not apt.exists()
 

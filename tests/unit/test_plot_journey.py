@@ -1,10 +1,12 @@
 """The pictures of a journey: all of it is there, rewriting is marked, no label is hidden."""
 
 import re
+from functools import cached_property
 from itertools import pairwise
 
 import msgspec
 import pytest
+from matplotlib.colors import to_rgba
 from pictures import JOURNEYS, cut_off, overlaps, struck_through, texts
 
 from labkit import journey_map, ladder, timeline
@@ -27,10 +29,39 @@ def distinct(journey):
     return list(known.values())[:5]
 
 
-ways = pytest.mark.parametrize(
-    ("journey", "packet"), [(j, p) for j in JOURNEYS.values() for p in distinct(j)],
-    ids=[f"{name}-{p}" for name, j in JOURNEYS.items() for p in distinct(j)],
-)  # fmt: skip
+class Walk:
+    """A packet's way, and its pictures, each drawn once."""
+
+    def __init__(self, journey, packet):
+        self.journey, self.packet = journey, packet
+        self.told = way.folded(journey, packet)
+        self.steps = journey.of(packet)
+
+    @cached_property
+    def timeline(self):
+        return timeline(self.journey, self.packet)
+
+    @cached_property
+    def base(self):
+        return base_map(self.journey)
+
+    @cached_property
+    def stops(self):
+        return stops(self.base, self.journey, self.packet)
+
+    @cached_property
+    def map(self):
+        return journey_map(self.journey, self.packet)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(name, p) for name, j in JOURNEYS.items() for p in distinct(j)],
+    ids=lambda param: f"{param[0]}-{param[1]}",
+)
+def walk(request):
+    name, packet = request.param
+    return Walk(JOURNEYS[name], packet)
 
 
 def bold(figure):
@@ -42,15 +73,14 @@ def shown(figure, text):
     return any(t == text or (t.endswith("…") and text.startswith(t[:-1])) for t in texts(figure))
 
 
-@ways
-def test_the_timeline_has_every_step_and_hides_no_label(journey, packet):
-    figure = timeline(journey, packet)
+def test_the_timeline_has_every_step_and_hides_no_label(walk):
+    figure = walk.timeline
     assert overlaps(figure) == []
     assert struck_through(figure) == []
     assert cut_off(figure) == []
     numbers = [re.fullmatch(r"(\d+)(?:-(\d+))?", t) for t in texts(figure)]
-    steps = len(journey.of(packet))
-    told = way.folded(journey, packet)
+    steps = len(walk.steps)
+    told = walk.told
     assert {row.numbers for row in told} <= {n[0] for n in numbers if n}
     assert told[-1].last == steps
     for row in told:
@@ -60,11 +90,10 @@ def test_the_timeline_has_every_step_and_hides_no_label(journey, packet):
             assert not row.spec or row.spec.split()[0] in " ".join(texts(figure))
 
 
-@ways
-def test_what_was_rewritten_is_marked_on_the_timeline(journey, packet):
-    figure = timeline(journey, packet)
-    told = way.folded(journey, packet)
-    marked = [p for p in figure.axes_.patches if p.get_facecolor() == color(style.MARK)]
+def test_what_was_rewritten_is_marked_on_the_timeline(walk):
+    figure = walk.timeline
+    told = walk.told
+    marked = [p for p in figure.axes_.patches if p.get_facecolor() == to_rgba(style.MARK)]
     assert len(marked) == sum(bool(row.rewritten) for row in told)
     strong = " ".join(bold(figure))
     for row in told:
@@ -74,16 +103,9 @@ def test_what_was_rewritten_is_marked_on_the_timeline(journey, packet):
             assert way.ends(row.headers)[0] in bold(figure)
 
 
-def color(name):
-    from matplotlib.colors import to_rgba
-
-    return to_rgba(name)
-
-
-@ways
-def test_every_row_of_the_timeline_can_be_picked(journey, packet):
-    figure = timeline(journey, packet)
-    told = way.folded(journey, packet)
+def test_every_row_of_the_timeline_can_be_picked(walk):
+    figure = walk.timeline
+    told = walk.told
     assert [t.name for t in figure.things] == [row.numbers for row in told]
     for above, below in pairwise(figure.things):
         assert above.box[1] + above.box[3] <= below.box[1] + 0.01
@@ -175,47 +197,43 @@ def test_vxlan_is_on_the_ladder_with_its_own_addresses():
     assert said.count("→ 192.168.56.12") + said.count("→ 192.168.56.11") == len(wrapped)
 
 
-def badges(figure, journey):
-    base = len(base_map(journey).axes_.texts)
-    return [t.get_text() for t in figure.axes_.texts[base:]]
+def badges(figure, base):
+    return [t.get_text() for t in figure.axes_.texts[len(base.axes_.texts) :]]
 
 
-@ways
-def test_every_step_is_on_the_map_at_its_interface(journey, packet):
-    picture = base_map(journey)
-    found = stops(picture, journey, packet)
-    steps = journey.of(packet)
-    assert [s.number for s in found] == list(range(1, len(steps) + 1))
-    for step, stop in zip(steps, found, strict=True):
-        place = way.name(journey, way.place(step))
-        thing = picture.find(f"{step.interface} of {place}", step.node)
+def test_every_step_is_on_the_map_at_its_interface(walk):
+    assert [s.number for s in walk.stops] == list(range(1, len(walk.steps) + 1))
+    for step, stop in zip(walk.steps, walk.stops, strict=True):
+        place = way.name(walk.journey, way.place(step))
+        thing = walk.base.find(f"{step.interface} of {place}", step.node)
         if step.kind == "capture" and thing and thing.kind != "bridge":
             assert stop.point == thing.path[0]
         assert stop.path[-1] == stop.point
         assert stop.area is not None
-    for before, stop in pairwise(found):
+    for before, stop in pairwise(walk.stops):
         assert stop.path[0] == before.point
-        for a, b in pairwise(stop.path):  # level or upright
+        for a, b in pairwise(stop.path):  # level or upright, but for the end at a port's edge
             assert abs(a[0] - b[0]) < 10 or abs(a[1] - b[1]) < 4
 
 
-@ways
-def test_the_way_is_drawn_over_the_map_up_to_a_step(journey, packet):
-    steps = len(journey.of(packet))
-    whole = journey_map(journey, packet)
-    tracks = [line for line in whole.axes_.lines if line.get_color() == style.TRACK]
-    moved = [s for s in stops(base_map(journey), journey, packet) if len(s.path) > 1]
+def test_the_way_is_drawn_over_the_map(walk):
+    tracks = [line for line in walk.map.axes_.lines if line.get_color() == style.TRACK]
+    moved = [s for s in walk.stops if len(s.path) > 1]
     assert len(tracks) == len(moved)
-    ranges = [re.split("-", t) for t in badges(whole, journey)]
-    assert max(int(r[-1]) for r in ranges) == steps
-    assert badges(journey_map(journey, packet, 1), journey) == ["1"]
-    assert cut_off(whole) == []
+    ranges = [t.split("-") for t in badges(walk.map, walk.base)]
+    assert max(int(r[-1]) for r in ranges) == len(walk.steps)
+    assert cut_off(walk.map) == []
+
+
+@journeys
+def test_the_way_ends_at_the_step_that_is_asked_for(journey):
+    assert badges(journey_map(journey, 1, 1), base_map(journey)) == ["1"]
 
 
 def test_the_place_where_the_packet_is_has_a_bold_edge():
     journey = JOURNEYS["nat"]
     figure = journey_map(journey, 1, 1)
-    edges = [p for p in figure.axes_.patches if p.get_edgecolor() == color(style.TRACK)]
+    edges = [p for p in figure.axes_.patches if p.get_edgecolor() == to_rgba(style.TRACK)]
     assert len(edges) == 1
 
 

@@ -54,7 +54,8 @@ def imported(folder: str) -> set[str]:
             names.update(alias.name.partition(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0:
             names.add(node.module.partition(".")[0])
-    third = names - sys.stdlib_module_names - {file.stem for file in found} - {"labkit", "tests"}
+    own = {name for file in found for name in (file.stem, file.parent.name)} | {"labkit", "tests"}
+    third = names - sys.stdlib_module_names - own
     return {MODULES.get(name, name.lower().replace("_", "-")) for name in third}
 
 

@@ -116,7 +116,7 @@ def _draw(picture: Picture, visited: tuple[Stop, ...]) -> None:
         picture.box(*area, face="none", edge=style.TRACK, line=3, layer=1.5)
     for stop in visited[1:]:
         if len(stop.path) > 1:
-            picture.line(list(stop.path), style.TRACK, 10, layer=2)
+            picture.line(list(stop.path), style.TRACK, 8, layer=2)
     for badge in badges(visited):
         face, ink = (style.FLAG, style.PAPER) if badge.present else (style.PAPER, style.INK)
         x, y, width, height = badge.area

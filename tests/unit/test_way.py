@@ -147,15 +147,37 @@ def test_a_packet_that_was_sent_and_seen_nowhere_else_makes_no_hop():
     assert way.hops([]) == ()
 
 
+def heard(direction, *steps):
+    return Journey(
+        command="true", start="host1", status=0, output="", means=(), steps=steps,
+        packets=(Packet(number=1, direction=direction, summary="TCP SYN"),),
+    )  # fmt: skip
+
+
+def test_a_reply_alone_has_its_places_in_the_order_of_its_request():
+    steps = [step(1, "c", outgoing=True), step(2, "b"), step(3, "a")]
+    assert [p.namespace for p in way.places(heard("reply", *steps))] == ["a", "b", "c"]
+    assert [p.namespace for p in way.places(heard("request", *steps))] == ["c", "b", "a"]
+
+
+def test_a_change_begins_a_row_of_its_own():
+    rule = {"kind": "rule", "hook": "FORWARD", "table": "filter", "chain": "FORWARD"}
+    rule |= {"spec": "-j OTHER", "verdict": "jump OTHER"}
+    steps = [
+        step(n, "host1", rule=n, headers=headers(ttl=64 if n < 3 else 63), **rule)
+        for n in range(1, 5)
+    ]
+    told = way.folded(heard("request", *steps, step(5, "host1")), 1)
+    assert [row.numbers for row in told] == ["1-2", "3-4", "5"]
+    assert [row.changed for row in told] == [(), ("ttl",), ("ttl",)]
+
+
 def test_a_native_rule_is_shown_as_it_is_and_not_explained():
     native = step(
         1, "host1", kind="rule", hook="FORWARD", table="mine", chain="guard", rule=1,
         spec="tcp dport 80 drop", verdict="DROP",
     )  # fmt: skip
-    journey = Journey(
-        command="true", start="host1", status=0, output="", means=(), steps=(native,),
-        packets=(Packet(number=1, direction="request", summary="TCP SYN"),),
-    )  # fmt: skip
+    journey = heard("request", native)
     (row,) = way.rows(journey, 1)
     assert (row.spec, row.words) == ("tcp dport 80 drop", "")
     assert way.command(journey, native) == "nft list ruleset"

@@ -104,7 +104,7 @@ class Page:
 
     def cables(self, host: HostMap, top: float, branches: list[float]) -> None:
         """Let a host's cables to the LAN be picked."""
-        first, own, side = branches[0], branches[-1], self.right + 8
+        first, own, side = branches[0], branches[-1], self.right + 8 + TRUNK / 2
         for interface in host.parts.strips[0].uplinks:
             x = host.uplink_x[interface.name]
             path = [(x, top), (x, own)] + [(side, own), (side, first)] * (own != first)

@@ -216,7 +216,7 @@ class _Ladder:
         ]
         self.picture.things.append(
             Thing(
-                box=(EDGE, top, WIDTH - 2 * EDGE, self.y - top),
+                box=(EDGE - 4, top, WIDTH - 2 * EDGE + 8, self.y - top),
                 kind="packet",
                 name=f"{packet.number}",
                 details=tuple(details),

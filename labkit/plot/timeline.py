@@ -34,8 +34,8 @@ def timeline(journey: Journey, packet: int = 1) -> Picture:
 
     Example:
         >>> from labkit import Journey, timeline
-        >>> timeline(Journey.load("tests/unit/journeys/masquerade.json"))
-        <way of packet 1, TCP SYN: 17 steps at 4 places>
+        >>> timeline(Journey.load("tests/unit/journeys/drop.json"))
+        <way of packet 1, TCP SYN: 6 steps at 2 places>
     """
     chosen = find(journey, packet)
     steps = journey.of(packet)

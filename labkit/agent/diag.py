@@ -1,5 +1,5 @@
-"""Two questions to the kernel of the namespace that the thread is in, over netlink(7): which
-sockets wait for somebody (sock_diag(7)), and which tables of rules there are (nfnetlink).
+"""Questions to the kernel about the namespace that the thread is in: which sockets wait for
+somebody (sock_diag(7)), which tables of rules there are (nfnetlink), is a connection tracked.
 
 ``ss`` and ``iptables-save`` know it too, at the price of a process in each namespace.
 """
@@ -45,6 +45,14 @@ def legacy_tables(family: str) -> bool:
         return bool(Path(f"/proc/thread-self/net/{family}_tables_names").read_bytes())
     except FileNotFoundError:  # its kernel module is not loaded
         return False
+
+
+def tracks() -> bool:
+    """Whether connection tracking has an entry here."""
+    try:
+        return Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text() != "0\n"
+    except OSError:  # its kernel module is not loaded, or hides the number
+        return True
 
 
 def listening(names: dict[int, str]) -> list[dict] | None:

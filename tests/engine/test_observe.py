@@ -76,3 +76,19 @@ def test_no_tool_runs_where_the_kernel_has_no_rule(host):
     assert (bare.chains, bare.chains6, bare.nftables) == ((), (), ())
     # which looking has not changed: the tools would not have made a table either
     assert host.read("nft list ruleset | grep -c '^table'").strip() == "2"
+
+
+def test_connections_are_read_where_there_are_some(host):
+    """A container on a network of its own tracks what it asks; one with no rules tracks nothing."""
+    host.read("docker network create own")
+    web = host.run("nginx", name="web", network="own")
+    host.run("busybox", name="idle", command="sleep 1d")
+    web.sh("getent hosts outside > /dev/null")
+    snapshot = host.snapshot()
+    tracked = snapshot.namespace(snapshot.container("web").namespace).conntrack
+    asked = {(e.original.destination, e.original.destination_port) for e in tracked}
+    assert asked == {("127.0.0.11", 53), ("192.168.56.1", 53)}  # Docker's server, and whom it asks
+    listed = host.read(f"nsenter -t {web.pid} -n conntrack -L 2> /dev/null").splitlines()
+    assert len(tracked) == len(listed) > 0
+    assert snapshot.namespace(snapshot.container("idle").namespace).conntrack == ()
+    assert snapshot.root.conntrack

@@ -65,11 +65,18 @@ class ContainerMachine:
                 client.images.get(reference)
                 return reference
             image = image or _image_here(engine, processor)
-            with Steps() as say:
-                if image:
-                    container_image.bring(client, booter().privilege, image, reference, say)
-                else:
-                    container_image.build(client, wanted, reference, say)
+            try:
+                with Steps() as say:
+                    if image:
+                        way = booter().privilege
+                        container_image.bring(client, way, image, reference, say)
+                    else:
+                        container_image.build(client, wanted, reference, say)
+            except KeyboardInterrupt:
+                raise ImageError(
+                    "the machine image on its way into the engine was interrupted; the next start "
+                    "begins again"
+                ) from None
             return reference
 
     def command(self, image: Path | str, run: Path) -> list[str]:

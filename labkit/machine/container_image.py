@@ -34,7 +34,7 @@ BASE = "debian:trixie-slim"
 ROOT = PurePosixPath("/machine")  # where it is built, and stays, on top of BASE
 INSTALL = "apt-get update && apt-get install --yes --no-install-recommends mmdebstrap"
 TIDY = f"rm -r {ROOT / LABKIT / 'build'} /var/lib/apt/lists/*; apt-get clean"
-FULL = ImageError(
+FULL = (
     "the engine's disk filled up while the machine image was built: docker system prune frees "
     "some, and Docker Desktop's settings have its size"
 )
@@ -46,9 +46,13 @@ def bring(
     """Import the machine image's directory into the engine, under that name."""
     words = ("tar", "--create", "--xattrs", "--xattrs-include=security.*", "--numeric-owner")
     source = ("--exclude=./dev/*", "--directory", str(directory), ".")
-    job, whole = "machine image", size(directory)
+    job, whole = "machine image", size(directory) or 1
     repository, _, tag = reference.partition(":")
-    with subprocess.Popen((*way.shell(), *words, *source), stdout=subprocess.PIPE) as tar:
+    command = (*way.shell(), *words, *source)
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as tar,
+    ):
         try:
             client.api.import_image_from_stream(
                 _told(tar.stdout, whole, job, say), repository, tag, changes=[_labels("/")]
@@ -56,6 +60,10 @@ def bring(
         except BaseException:
             tar.kill()
             raise
+        if tar.wait() != 0:  # what arrived is not all of it
+            client.images.remove(reference)
+            errors.seek(0)
+            raise builder.explain("tar", errors.read().decode(errors="replace").splitlines())
     say(job, "done", 10)
 
 
@@ -157,7 +165,7 @@ def _run(workshop, script: str, job: str, say: builder.Say) -> None:
         said += [*whole, rest]
     if api.exec_inspect(run)["ExitCode"] != 0:
         if builder.FULL in "\n".join(said):
-            raise FULL
+            raise ImageError(FULL)
         raise builder.explain(script.split()[0], said)
 
 

@@ -230,6 +230,19 @@ def test_image_that_is_not_in_the_engine_is_told_by_the_relay(engine):
         lab.start()
 
 
+def test_half_an_image_is_not_taken_for_one(engine, monkeypatch, tmp_path, capsys):
+    """A tar that stops half way, as one does that may not read a file."""
+    (tmp_path / "tar").write_text(
+        "#!/bin/sh\n/usr/bin/tar -c -C / etc/hosts\necho no >&2; exit 2\n"
+    )
+    (tmp_path / "tar").chmod(0o755)
+    (tmp_path / "image-half").mkdir()
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(ImageError, match="tar could not make the machine image: no"):
+        ContainerMachine().prepare("26.1", tmp_path / "image-half")
+    assert not engine.images.list(f"{NAME}:half")
+
+
 def test_engine_that_cannot_fetch_its_base_image_says_so(engine, monkeypatch, tmp_path):
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path))
     with pytest.raises(ImageError, match="the engine could not fetch debian:trixie-slim, which"):

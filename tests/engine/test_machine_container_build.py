@@ -70,15 +70,19 @@ def test_mirror_that_does_not_answer_is_told(engine, monkeypatch):
     assert engine.containers.list(all=True) == []
 
 
-def test_killed_build_leaves_no_container(engine):
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_ended_build_leaves_no_container(engine, number):
     script = "from labkit.machine.container import *; ContainerMachine().prepare('26.1')"
-    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     for line in process.stdout:
         if "extracting" in line:
             break
     assert len(engine.containers.list()) == 1
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    process.send_signal(number)
+    said = process.communicate()[1]
+    assert number == signal.SIGKILL or "was interrupted; the next start begins again" in said
     end = time.monotonic() + 10
     while engine.containers.list(all=True, ignore_removed=True) and time.monotonic() < end:
         time.sleep(0.05)

@@ -37,6 +37,8 @@ class ContainerMachine:
 
     def available(self) -> tuple[bool, str]:
         """Whether the engine can and may run this machine, and why not, in words."""
+        if sys.platform == "win32":  # a lab's sockets are UNIX sockets: asyncio has none there
+            return False, "this system is Windows; use labkit inside WSL"
         try:
             place = endpoint()
             with connected(QUICK) as client:

@@ -204,9 +204,9 @@ def image(typed: argparse.Namespace) -> int:
 def clean(typed: argparse.Namespace) -> int:
     """Remove the machine images and what killed labs left; say what it was."""
     from labkit import leftovers
-    from labkit.machine import container
+    from labkit.machine import container, privilege
     from labkit.machine.builder import remove
-    from labkit.machine.image import booter, cache
+    from labkit.machine.image import cache
 
     used = leftovers.words()
     said = []
@@ -216,7 +216,7 @@ def clean(typed: argparse.Namespace) -> int:
                 said.append(f"kept {path}: a running lab uses it")
             else:
                 said.append(f"removed {path} ({decimal(leftovers.size(path))})")
-                remove(booter().privilege, path)
+                remove(privilege.best(), path)
             print(said[-1], flush=True)
     for path in leftovers.cgroups(used):
         try:

@@ -69,6 +69,11 @@ def first(*privileges: Privilege) -> Privilege | None:
     return next((way for way in privileges if not way.refusal()), None)
 
 
+def best() -> Privilege | None:
+    """The best of all ways that is open here."""
+    return first(ROOT, SUDO, MANY_IDS, ONE_ID_ONLY)
+
+
 def ban() -> tuple[str, str]:
     """What forbids ordinary users user namespaces here, and how root allows them; or ("", "")."""
     for path, forbids, allows, what in BANS:

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from labkit.machine import privilege, user
+from labkit.machine.builder import remove
 from labkit.machine.privilege import MANY_IDS, ONE_ID_ONLY, ROOT, SUDO, Privilege
 from labkit.machine.root import RootMachine
 from labkit.machine.user import UserMachine
@@ -126,3 +127,11 @@ def test_root_needs_no_word_before_its_commands():
     assert ROOT.shell()[0] == "unshare"
     assert SUDO.shell()[:1] == ("sudo",)
     assert sys.executable in ONE_ID_ONLY.shell()
+
+
+def test_who_can_be_no_root_removes_what_is_theirs(closed, tmp_path):
+    (tmp_path / "labkit-x").mkdir()
+    (tmp_path / "labkit-x" / "host1.sock").touch()
+    assert privilege.best() is None
+    remove(privilege.best(), tmp_path / "labkit-x", tmp_path / "not there")
+    assert list(tmp_path.iterdir()) == []

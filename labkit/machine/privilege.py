@@ -58,9 +58,9 @@ class Privilege:
 ROOT = Privilege()
 # Credentials that sudo remembers would make a way that closes after some minutes.
 SUDO = Privilege(words=("sudo", "--reset-timestamp", "--non-interactive", "--"))
-MANY_IDS = Privilege(flags=("--map-root-user", "--map-auto"), owner="-user")
+MANY_IDS = Privilege(flags=("--map-root-user", "--map-auto"), owner="-ids")
 ONE_ID_ONLY = Privilege(
-    flags=("--map-root-user",), under=(sys.executable, "-I", str(ONE_ID)), owner="-user"
+    flags=("--map-root-user",), under=(sys.executable, "-I", str(ONE_ID)), owner="-one-id"
 )
 
 

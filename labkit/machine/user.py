@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+from labkit.errors import ImageError
 from labkit.machine import privilege
 from labkit.machine.image import ensure
 from labkit.machine.privilege import MANY_IDS, ONE_ID_ONLY, Privilege
@@ -58,7 +60,13 @@ class UserMachine:
 
     def prepare(self, engine: str, image: Path | None = None) -> Path:
         """The image, built first if need be: with owners that exist in a user namespace."""
-        return image or ensure(engine, machine=self)
+        image = image or ensure(engine, machine=self)
+        if image.stat().st_uid != os.geteuid():  # root of a user namespace is its own user
+            raise ImageError(
+                f"the machine image {image} belongs to another user, and its files could not be "
+                "changed here; name a folder of your own in LABKIT_CACHE"
+            )
+        return image
 
     def command(self, image: Path, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from labkit.errors import ImageError
 from labkit.machine import privilege, user
 from labkit.machine.builder import remove
 from labkit.machine.privilege import MANY_IDS, ONE_ID_ONLY, ROOT, SUDO, Privilege
@@ -135,3 +136,10 @@ def test_who_can_be_no_root_removes_what_is_theirs(closed, tmp_path):
     assert privilege.best() is None
     remove(privilege.best(), tmp_path / "labkit-x", tmp_path / "not there")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_image_of_another_user_is_refused_in_a_sentence(monkeypatch, tmp_path):
+    assert UserMachine().prepare("26.1", tmp_path) == tmp_path
+    monkeypatch.setattr("os.geteuid", lambda: 4242)
+    with pytest.raises(ImageError, match=r"belongs to another user.*LABKIT_CACHE"):
+        UserMachine().prepare("26.1", tmp_path)

@@ -100,7 +100,7 @@ class Explorer(widgets.VBox):
             "NAT table": Pane(lambda now, before: nat_table(one(now))),
             "Rules": Pane(rules, address="172.17.0.2", port="8080", container="web"),
         }
-        several = [(ALL, None)] if len(self.hosts) > 1 else []
+        several = [(ALL, ALL)] if len(self.hosts) > 1 else []
         self.picker = widgets.Dropdown(
             options=[*((host.name, host) for host in self.hosts), *several],
             description="Lab host:",
@@ -133,7 +133,7 @@ class Explorer(widgets.VBox):
     @property
     def chosen(self) -> tuple[Host, ...]:
         """The lab hosts that are shown."""
-        return self.hosts if self.picker.value is None else (self.picker.value,)
+        return self.hosts if self.picker.value == ALL else (self.picker.value,)
 
     @property
     def figures(self) -> dict[str, Picture]:
@@ -159,7 +159,7 @@ class Explorer(widgets.VBox):
             for pane in self.panes.values():
                 pane.see(now, before)
             self.tabs.children[self.tabs.selected_index].look()
-            how = ", live" if self.toggle.value else " as it is now"
+            how = ", live" if self.toggle.value else " as of the last refresh"
             dead = [host.name for host, s in zip(hosts, now, strict=True) if not s.engine]
             engine = f"; the Docker Engine of {', '.join(dead)} does not answer" if dead else ""
             self._say(f"{self.picker.label}{how}{engine}", "status")

@@ -26,7 +26,6 @@ function render({ model, el }) {
   details.setAttribute("aria-live", "polite");
   canvas.append(overlay, regions);
   el.classList.add("labkit-picture");
-  el.setAttribute("data-lm-suppress-shortcuts", "true"); // Enter is ours here, not the notebook's
   el.append(drawing);
 
   function pick(label) {

@@ -24,7 +24,7 @@ from tests.browser.notebook import CELLS
 
 ROOT = Path(__file__).parents[2]
 SCREENSHOTS = ROOT / "build" / "screenshots"
-PATIENCE = 60  # seconds, for what takes two on an idle computer
+PATIENCE = 120  # seconds, for what takes two on an idle computer
 OPTIONS = (
     "--no-sandbox",  # root has none
     "--disable-gpu",

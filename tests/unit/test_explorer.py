@@ -72,13 +72,21 @@ def test_it_shows_its_pictures_of_the_first_host(explorer):
         "NAT table of host1: 6 rules",
     ]
     assert list(explorer.children[1].titles) == list(explorer.panes) == list(explorer.figures)
-    assert "host1 as it is now" in explorer.status.value
+    assert "host1 as of the last refresh" in explorer.status.value
 
 
 def test_another_host_can_be_picked(explorer, lab):
     explorer.picker.label = "host2"
     assert lab.hosts[1].asked == 1
     assert alts(explorer)[0] == "map of host1: 0 containers, 1 bridge"  # as that file was saved
+
+
+def test_all_hosts_are_on_one_map(explorer, lab):
+    lab.hosts[1].answer = msgspec.structs.replace(SCENES["empty"], host="host2")
+    explorer.picker.label = "all hosts"
+    assert "all hosts as of the last refresh" in explorer.status.value
+    assert explorer.figures["Map"].find("docker0 of host1")
+    assert explorer.figures["Map"].find("docker0 of host2")
 
 
 def test_one_host_is_all_hosts(lab):

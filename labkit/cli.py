@@ -24,7 +24,7 @@ from rich.text import Text
 from labkit.errors import LabError, UsageError
 from labkit.machine import MACHINES
 from labkit.machine.image import architecture
-from labkit.machine.prerequisites import install_browser, install_qemu
+from labkit.machine.prerequisites import TESTED, install_for_tests
 from labkit.machine.qemu import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
@@ -251,9 +251,8 @@ def test(options: list[str]) -> int:
             return status
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
         _prepare("26.1", "20.10")
-        install_browser()
-        if system := SYSTEMS.get(architecture()):
-            install_qemu(system.program, system.package)
+        system = SYSTEMS.get(architecture())
+        install_for_tests(TESTED | ({system.program: system.package} if system else {}))
     # Much of the time is waiting: three at once, and all of a file (a notebook) in one process.
     return _tool(["pytest", "-n", "3", "--dist", "loadscope", *options])
 

@@ -28,6 +28,9 @@ SQUASHFS = {"mksquashfs": "squashfs-tools"}
 BROWSER = "chromium"
 """The browser in which the tests try the widgets, and its Debian package."""
 
+TESTED = {BROWSER: BROWSER, "newuidmap": "uidmap", "sudo": "sudo"}
+"""What the tests need besides: a browser, and what an ordinary user's machines need."""
+
 
 def missing(programs: dict[str, str] = PROGRAMS) -> tuple[str, ...]:
     """The Debian packages that this system lacks, in alphabetical order."""
@@ -72,22 +75,15 @@ def install(say: Callable[[str], None] = print, programs: dict[str, str] = PROGR
     _apt_get(packages, say)
 
 
-def install_browser(say: Callable[[str], None] = print) -> None:
-    """Install the tests' browser where that can be done; where not, its tests are skipped."""
-    if not shutil.which(BROWSER) and installable():
-        try:
-            _apt_get((BROWSER,), say)
-        except ImageError as error:  # Ubuntu has it as a snap only
-            say(f"no test in a browser: {error}")
-
-
-def install_qemu(program: str, package: str, say: Callable[[str], None] = print) -> None:
-    """Install the virtual machine's QEMU where that can be done; where not, its tests say so."""
-    if not shutil.which(program) and installable():
+def install_for_tests(programs: dict[str, str], say: Callable[[str], None] = print) -> None:
+    """Install what only tests need, where that can be done; where not, they are skipped."""
+    if not installable():
+        return
+    for package in missing(programs):
         try:
             _apt_get((package,), say)
-        except ImageError as error:
-            say(f"no test of the virtual machine: {error}")
+        except ImageError as error:  # such as a browser that Ubuntu has as a snap only
+            say(f"some tests are skipped: {error}")
 
 
 def _apt_get(packages: tuple[str, ...], say: Callable[[str], None]) -> None:

@@ -23,6 +23,8 @@ from labkit.machine import image
 from labkit.machine.container import ContainerMachine
 from labkit.machine.container_image import BASE
 
+pytestmark = pytest.mark.slow  # it builds a machine image in the engine, three minutes and more
+
 ENGINE = Path(__file__).with_name("engine.sh")
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 

@@ -362,31 +362,33 @@ def test_root_elsewhere_is_told_what_to_install(apt, monkeypatch):
 
 
 @pytest.fixture
-def no_browser(monkeypatch):
-    monkeypatch.setattr(prerequisites.shutil, "which", lambda name, path=None: None)
+def nothing_there(monkeypatch):
+    every = lambda programs: tuple(sorted(programs.values()))  # noqa: E731
+    monkeypatch.setattr(prerequisites, "missing", every)
     monkeypatch.setattr(prerequisites, "installable", lambda: True)
 
 
-def test_the_tests_browser_is_installed_and_that_is_said(apt, no_browser):
+def test_what_the_tests_need_is_installed_and_that_is_said(apt, nothing_there):
     said = []
-    prerequisites.install_browser(said.append)
+    prerequisites.install_for_tests({"chromium": "chromium"}, said.append)
     assert said == ["installing chromium with apt-get"]
     assert apt.read_text().splitlines()[1].endswith(" --no-install-recommends chromium")
 
 
-def test_without_a_browser_the_other_tests_go_on(apt, no_browser, monkeypatch):
+def test_without_what_some_tests_need_the_others_go_on(apt, nothing_there, monkeypatch):
     monkeypatch.setenv("FAILS", "install")
     said = []
-    prerequisites.install_browser(said.append)
-    assert said[1].startswith("no test in a browser: apt-get could not install chromium")
+    prerequisites.install_for_tests({"chromium": "chromium", "sudo": "sudo"}, said.append)
+    assert [s.partition(":")[0] for s in said[1::2]] == ["some tests are skipped"] * 2
+    assert "apt-get could not install sudo" in said[3]
 
 
-def test_a_browser_that_is_there_and_one_that_nobody_can_install_are_left_alone(apt, monkeypatch):
-    monkeypatch.setattr(prerequisites.shutil, "which", lambda name, path=None: f"/usr/bin/{name}")
-    prerequisites.install_browser(lambda _: pytest.fail("it spoke"))
-    monkeypatch.setattr(prerequisites.shutil, "which", lambda name, path=None: None)
+def test_what_is_there_and_what_nobody_can_install_is_left_alone(apt, nothing_there, monkeypatch):
     monkeypatch.setattr(prerequisites, "installable", lambda: False)
-    prerequisites.install_browser(lambda _: pytest.fail("it spoke"))
+    prerequisites.install_for_tests({"sudo": "sudo"}, lambda _: pytest.fail("it spoke"))
+    monkeypatch.setattr(prerequisites, "missing", lambda _: ())
+    monkeypatch.setattr(prerequisites, "installable", lambda: True)
+    prerequisites.install_for_tests({"sudo": "sudo"}, lambda _: pytest.fail("it spoke"))
     assert not apt.exists()
 
 

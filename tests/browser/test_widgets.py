@@ -37,9 +37,13 @@ def tab(browser: Browser, complaints: Complaints) -> Iterator[Page]:
 def page(tab: Page, jupyter: str) -> Page:
     """The notebook of widgets, with the cells run that show them."""
     tab.goto(jupyter.replace("NOTEBOOK", "widgets.ipynb"))
-    for number in range(RUN):
-        run(tab, number)
-    expect(output(tab, 0)).to_contain_text("ready")
+    try:
+        expect(idle(tab)).to_be_visible()
+        for number in range(RUN):
+            run(tab, number)
+        expect(output(tab, 0)).to_contain_text("ready")
+    finally:
+        photograph_now(tab, "the_notebook_of_widgets")
     return tab
 
 
@@ -67,7 +71,13 @@ def run(page: Page, number: int) -> None:
     """Run a cell as a learner does: click into it, Control and Enter."""
     cell(page, number).locator(".cm-content").click()
     page.keyboard.press("Control+Enter")
+    expect(cell(page, number).locator(".jp-InputPrompt").first).not_to_have_text("[ ]:")
     page.keyboard.press("Escape")
+
+
+def idle(page: Page) -> Locator:
+    """The kernel's state in the status bar, when it is there and has nothing to do."""
+    return page.get_by_role("button", name="| Idle")
 
 
 def menu(page: Page, name: str, item: str) -> None:
@@ -245,7 +255,7 @@ def test_live_mode_ends_with_the_lab(page: Page):
 
 def test_the_first_lesson_runs_from_top_to_bottom(tab: Page, jupyter: str):
     tab.goto(jupyter.replace("NOTEBOOK", "00-start-here.ipynb"))
-    expect(tab.get_by_role("button", name="| Idle")).to_be_visible()
+    expect(idle(tab)).to_be_visible()
     image = tab.get_by_role("img").first
     expect(image).to_be_visible()  # stored with the notebook, as is all the rest
     expect(tab.get_by_text("Error displaying widget")).to_have_count(0)

@@ -20,6 +20,7 @@ from labkit import Lab
 from labkit.machine import image
 from tests.bench.draw import draw
 from tests.bench.figures import Figure, paired, timed
+from tests.bench.idle import idle
 from tests.bench.machines import machines
 from tests.bench.snapshot import snapshot
 from tests.endurance import crowd, kills, row
@@ -140,6 +141,7 @@ BENCHES = {
     "run": run,
     "memory": memory,
     "machines": machines,
+    "idle": idle,
     "image": build,
     "test": suite,
     "fuzz": fuzz,

@@ -22,6 +22,7 @@ import time
 
 UNUSED = 300  # seconds without work after which the machine is paused
 WORK = 0.05  # processor seconds a second that are work: idling engines take less
+RESTORE = 120  # seconds in which a saved state is restored, or never will be
 LOOK = 10  # seconds from one look to the next
 
 
@@ -64,7 +65,7 @@ class Qemu:
         self.monitor = monitor
         self.clock = clock  # kept open: the guest waits at its other end
         self._heard = b""
-        self.restored = False
+        self.restoring, self.restored = bool(devices), False
         clock.send(b"%.3f\n" % time.time())
         self.tell("qmp_capabilities")
         if devices:
@@ -87,7 +88,7 @@ class Qemu:
         *lines, self._heard = (self._heard + data).split(b"\n")
         for message in map(json.loads, filter(None, lines)):
             if message.get("event") == "RESUME":
-                self.restored = True
+                self.restoring, self.restored = False, self.restoring
             if message.get("event") == "STOP" and self.restored:
                 print("the virtual machine's processor stopped", file=sys.stderr)
                 return False
@@ -111,7 +112,8 @@ def watch(qemu: Qemu) -> str:
     gone = select.poll()
     gone.register(0, 0)  # POLLHUP alone, which is always told
     gone.register(qemu.monitor, select.POLLIN)
-    used, last = time.monotonic(), qemu.seconds()
+    begin = used = time.monotonic()
+    last = qemu.seconds()
     while True:
         ready = dict(gone.poll(LOOK * 1000))
         if 0 in ready:
@@ -120,6 +122,8 @@ def watch(qemu: Qemu) -> str:
             return "qemu"
         if ready:
             continue
+        if qemu.restoring and time.monotonic() - begin > RESTORE:
+            return "qemu"
         now = qemu.seconds()
         if now is None or now - last > WORK * LOOK:
             used = time.monotonic()
@@ -150,7 +154,7 @@ def main() -> int:
                 qemu.process.wait(2)
         qemu.process.kill()
         status = qemu.process.wait()
-        if restore and gone == "qemu" and not qemu.restored:
+        if gone == "qemu" and qemu.restoring:
             shutil.rmtree(saved, ignore_errors=True)
             print(
                 "the virtual machine's saved state could not be restored and has been removed: "

@@ -26,6 +26,7 @@ from labkit.machine.image import alone, architecture
 HERE = Path(__file__).parent
 OUTSIDE, INIT = HERE / "virtual-outside.py", HERE / "virtual-init.sh"
 INNER = HERE / "namespaces-inner.sh"
+FILES = ("ram", "devices", "initrd")
 HOSTS, STATIONS = 2, 1
 WARMING = """\
 docker run --detach --name warm --publish 80:80 nginx && docker exec warm true && curl localhost
@@ -36,7 +37,19 @@ docker run --rm busybox true && docker rm --force warm
 def find(form: Path) -> Path | None:
     """The state that fits today's QEMU, agent and accelerators, if it has been made."""
     state = form / f"state-{_key()}"
-    return state if state.is_dir() else None
+    return state if _is_whole(state) else None
+
+
+def _is_whole(state: Path) -> bool:
+    """Whether its files have the sizes that they were made with."""
+    try:
+        return _sizes(state) == _how(state)["sizes"]
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _sizes(state: Path) -> dict[str, int]:
+    return {name: (state / name).stat().st_size for name in FILES}
 
 
 def make(form: Path, say: builder.Say) -> Path:
@@ -45,7 +58,7 @@ def make(form: Path, say: builder.Say) -> Path:
     state = form / f"state-{_key()}"
     half = form / f"half.{state.name}"
     with alone(form / "lock", say):
-        if state.is_dir():  # somebody else made it while we waited
+        if _is_whole(state):  # somebody else made it while we waited
             return state
         for old in (*form.glob("state-*"), *form.glob("half.state-*")):
             shutil.rmtree(old)
@@ -71,6 +84,7 @@ def make(form: Path, say: builder.Say) -> Path:
             _save(channel.run / "monitor.sock", half / "devices")
         finally:
             channel.close()
+        (half / "how.json").write_text(json.dumps({**how, "sizes": _sizes(half)}))
         half.rename(state)
         say("virtual machine", "done", 7)
     return state

@@ -116,14 +116,13 @@ def test_qemu_does_not_outlive_the_program_outside_it():
     lab.stop()
 
 
-@pytest.mark.parametrize("devices", [b"", b"no such thing" * 1000])
-def test_state_that_cannot_be_restored_is_removed_and_that_is_said(devices):
+def test_state_that_cannot_be_restored_is_removed_and_that_is_said():
     state = VirtualMachine().prepare("26.1")
-    broken = state.with_name(f"broken-{len(devices)}")
+    broken = state.with_name("broken")
     broken.mkdir()
     for name in ("ram", "initrd", "how.json"):
         os.link(state / name, broken / name)
-    (broken / "devices").write_bytes(devices)
+    (broken / "devices").write_bytes(b"no such thing" * 1000)
     channel = Channel(lambda run: virtual_state.restore(broken, run))
     try:
         with pytest.raises(MachineError, match=r"could not be restored and has been removed"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -75,12 +76,32 @@ def test_an_accelerator_is_tried_not_believed(fake, monkeypatch, script, works):
     assert qemu.works(SYSTEM, "kvm", Path("kernel"), Path("initrd")) is works
 
 
+def state(form: Path) -> Path:
+    """A saved state of today, as whole as it needs to be to be found."""
+    made = form / f"state-{virtual_state._key()}"
+    made.mkdir()
+    for name in virtual_state.FILES:
+        (made / name).write_text(name)
+    (made / "how.json").write_text(json.dumps({"sizes": virtual_state._sizes(made)}))
+    return made
+
+
+def test_state_that_is_cut_short_is_made_again(fake, tmp_path):
+    fake("echo 'QEMU emulator version 7.2.22'")
+    made = state(tmp_path)
+    assert virtual_state.find(tmp_path) == made
+    os.truncate(made / "devices", 0)
+    assert virtual_state.find(tmp_path) is None
+    (made / "devices").unlink()
+    assert virtual_state.find(tmp_path) is None
+
+
 def test_state_of_another_qemu_or_another_choice_of_accelerators_does_not_fit(
     fake, monkeypatch, tmp_path
 ):
     fake("echo 'QEMU emulator version 7.2.22'")
     monkeypatch.setattr(qemu, "accelerators", lambda: ("tcg",))
-    (tmp_path / f"state-{virtual_state._key()}").mkdir()
+    state(tmp_path)
     assert virtual_state.find(tmp_path)
     monkeypatch.setattr(qemu, "accelerators", lambda: ("kvm", "tcg"))
     assert virtual_state.find(tmp_path) is None
@@ -109,9 +130,18 @@ def test_image_that_is_none(tmp_path):
         virtual_image.release(tmp_path)
 
 
-def outside(tmp_path: Path, script: str, before: str = "") -> subprocess.Popen:
+def outside(tmp_path: Path, script: str, before: str = "", saved: str = "") -> subprocess.Popen:
     """The program outside of QEMU, with a script in QEMU's place."""
-    words = [str(tmp_path / "run"), "-", "sh", "-c", script, "sh"]
+    words = [
+        str(tmp_path / "run"),
+        str(tmp_path / saved) if saved else "-",
+        "sh",
+        "-c",
+        script,
+        "sh",
+    ]
+    if saved:
+        (tmp_path / saved).mkdir()
     program = (
         "import runpy, sys\n"
         f"sys.argv[1:] = {words!r}\n"
@@ -120,7 +150,10 @@ def outside(tmp_path: Path, script: str, before: str = "") -> subprocess.Popen:
         "sys.exit(names['main']())"
     )
     return subprocess.Popen(
-        [sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE if saved else None,
     )
 
 
@@ -149,6 +182,18 @@ def test_qemu_that_ends_leaves_no_directory(tmp_path):
     assert not (tmp_path / "run").exists()
     machine.stdin.close()
     machine.stdout.close()
+
+
+def test_restoring_that_never_ends_is_given_up(tmp_path):
+    program = outside(tmp_path, "exec sleep 1000", "names.update(RESTORE=0, LOOK=0.01)", "saved")
+    program.stdin.write(b"%08d" % 4 + b"code")
+    program.stdin.flush()
+    assert program.wait(20)
+    assert b"could not be restored" in program.stderr.read()
+    assert not (tmp_path / "saved").exists()
+    assert not (tmp_path / "run").exists()
+    for file in (program.stdin, program.stdout, program.stderr):
+        file.close()
 
 
 def test_unused_machine_stands_still_until_it_is_spoken_to(tmp_path):

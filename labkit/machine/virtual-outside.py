@@ -40,6 +40,12 @@ def die_with_parent() -> None:
         ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
+def say(connection: socket.socket, line: bytes) -> None:
+    """Send a line to QEMU, unless it has ended: then its standard error says why."""
+    with contextlib.suppress(OSError):
+        connection.sendall(line)
+
+
 class Qemu:
     """A running QEMU and its monitor."""
 
@@ -66,7 +72,7 @@ class Qemu:
         self.clock = clock  # kept open: the guest waits at its other end
         self._heard = b""
         self.restoring, self.restored = bool(devices), False
-        clock.send(b"%.3f\n" % time.time())
+        say(clock, b"%.3f\n" % time.time())
         self.tell("qmp_capabilities")
         if devices:
             ram_apart = {"capability": "x-ignore-shared", "state": True}
@@ -76,8 +82,7 @@ class Qemu:
     def tell(self, command: str, **arguments: object) -> None:
         """Give an order to QEMU's monitor."""
         text = json.dumps({"execute": command, "arguments": arguments})
-        with contextlib.suppress(OSError):  # it has ended, and its standard error says why
-            self.monitor.send(text.encode() + b"\n")
+        say(self.monitor, text.encode() + b"\n")
 
     def listen(self) -> bool:
         """Take what the monitor says; False when QEMU has ended or given up."""

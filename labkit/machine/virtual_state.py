@@ -2,8 +2,8 @@
 
 Made once by booting it, and kept beside what it was booted from: ``state-KEY/`` with ``ram``, the
 guest's memory as a file which QEMU maps (pages that nobody touches are never read), ``devices``,
-the rest of the state, and ``how.json``, the processors and accelerator that it was made with.
-A state fits one version of QEMU and one of the agent: the key changes with them.
+the rest of the state, and ``how.json``, the accelerator and processors that it was made with. A
+state fits one version of QEMU, of the agent and of the boot scripts: the key changes with them.
 """
 
 from __future__ import annotations
@@ -37,13 +37,15 @@ docker run --rm busybox true && docker rm --force warm
 def find(form: Path) -> Path | None:
     """The state that fits today's QEMU, agent and accelerators, if it has been made."""
     state = form / f"state-{_key()}"
-    return state if _is_whole(state) else None
+    return state if _fits(state) else None
 
 
-def _is_whole(state: Path) -> bool:
-    """Whether its files have the sizes that they were made with."""
+def _fits(state: Path) -> bool:
+    """Whether its files are whole, its accelerator is here, and no better one than were tried."""
     try:
-        return _sizes(state) == _how(state)["sizes"]
+        how, here = _how(state), qemu.accelerators()
+        fits = how["accelerator"] in here and set(here) <= set(how["tried"])
+        return fits and _sizes(state) == how["sizes"]
     except (OSError, ValueError, KeyError):
         return False
 
@@ -58,7 +60,7 @@ def make(form: Path, say: builder.Say) -> Path:
     state = form / f"state-{_key()}"
     half = form / f"half.{state.name}"
     with alone(form / "lock", say):
-        if _is_whole(state):  # somebody else made it while we waited
+        if _fits(state):  # somebody else made it while we waited
             return state
         for old in (*form.glob("state-*"), *form.glob("half.state-*")):
             shutil.rmtree(old)
@@ -71,7 +73,11 @@ def make(form: Path, say: builder.Say) -> Path:
             for name in qemu.accelerators()
             if name == "tcg" or qemu.works(system, name, kernel, ramdisk)
         )
-        how = {"accelerator": accelerator, "processors": min(2, _processors())}
+        how = {
+            "accelerator": accelerator,
+            "tried": qemu.accelerators(),
+            "processors": min(2, _processors()),
+        }
         (half / "how.json").write_text(json.dumps(how))
         say("virtual machine", f"booting it once ({accelerator})", 7)
         channel = Channel(lambda run: _boot(form, half, run))
@@ -137,7 +143,7 @@ def _key() -> str:
     for file in (INIT, INNER, Path(qemu.__file__)):
         digest.update(file.read_bytes())
     text, _ = qemu.version(qemu.SYSTEMS[architecture()])
-    digest.update(" ".join((text, *qemu.accelerators())).encode())
+    digest.update(text.encode())
     return digest.hexdigest()[:12]
 
 

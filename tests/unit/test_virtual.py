@@ -82,33 +82,43 @@ def state(form: Path) -> Path:
     made.mkdir()
     for name in virtual_state.FILES:
         (made / name).write_text(name)
-    (made / "how.json").write_text(json.dumps({"sizes": virtual_state._sizes(made)}))
+    how = {"accelerator": "tcg", "tried": ["tcg"], "sizes": virtual_state._sizes(made)}
+    (made / "how.json").write_text(json.dumps(how))
     return made
 
 
-def test_state_that_is_cut_short_is_made_again(fake, tmp_path):
+@pytest.fixture
+def made(fake, monkeypatch, tmp_path) -> Path:
+    """A state that fits: made in software emulation, where there is nothing better."""
     fake("echo 'QEMU emulator version 7.2.22'")
+    monkeypatch.setattr(qemu, "accelerators", lambda: ("tcg",))
     made = state(tmp_path)
     assert virtual_state.find(tmp_path) == made
+    return made
+
+
+def test_state_that_is_cut_short_is_made_again(made):
     os.truncate(made / "devices", 0)
-    assert virtual_state.find(tmp_path) is None
+    assert virtual_state.find(made.parent) is None
     (made / "devices").unlink()
-    assert virtual_state.find(tmp_path) is None
+    assert virtual_state.find(made.parent) is None
 
 
-def test_state_of_another_qemu_or_another_choice_of_accelerators_does_not_fit(
-    fake, monkeypatch, tmp_path
-):
-    fake("echo 'QEMU emulator version 7.2.22'")
-    monkeypatch.setattr(qemu, "accelerators", lambda: ("tcg",))
-    state(tmp_path)
-    assert virtual_state.find(tmp_path)
+def test_state_of_another_qemu_does_not_fit(made, fake):
+    fake("echo 'QEMU emulator version 8.2.2'")
+    assert virtual_state.find(made.parent) is None
+
+
+def test_state_made_before_a_better_accelerator_was_there_does_not_fit(made, monkeypatch):
     monkeypatch.setattr(qemu, "accelerators", lambda: ("kvm", "tcg"))
-    assert virtual_state.find(tmp_path) is None
-    monkeypatch.undo()
-    monkeypatch.setattr(qemu, "version", lambda system: ("QEMU emulator version 8.2.2", (8, 2)))
+    assert virtual_state.find(made.parent) is None
+    how = json.loads((made / "how.json").read_text())
+    (made / "how.json").write_text(json.dumps({**how, "tried": ["kvm", "tcg"]}))
+    assert virtual_state.find(made.parent) == made  # it was tried, and does not work
     monkeypatch.setattr(qemu, "accelerators", lambda: ("tcg",))
-    assert virtual_state.find(tmp_path) is None
+    assert virtual_state.find(made.parent) == made
+    (made / "how.json").write_text(json.dumps({**how, "accelerator": "kvm"}))
+    assert virtual_state.find(made.parent) is None
 
 
 @pytest.mark.parametrize(

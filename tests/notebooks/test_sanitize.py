@@ -66,6 +66,7 @@ EXAMPLES = [
     ("ICMP echo request, id 2293, seq 1", "ICMP echo request, id ID, seq 1"),
     ("this kernel: no IPVS", "this kernel: ITS ANSWER"),
     ("8: br-470cd1edaea0: <UP>", "8: br-ID: <UP>"),
+    ("<td>sandbox 1-hjb8lovwkn on host1</td>", "<td>sandbox 1-ID on host1</td>"),
     ("dev eth0 lladdr ff:ff:ff:ff:ff:ff STALE", "dev eth0 lladdr ff:ff:ff:ff:ff:ff KNOWN"),
     ("to:127.0.0.11:40618", "to:127.0.0.11:EPHEMERAL"),
     ("--sport 40618 -j SNAT --to-source :53", "--sport EPHEMERAL -j SNAT --to-source :53"),

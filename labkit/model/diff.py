@@ -320,7 +320,7 @@ def _state(namespace: Namespace, interface: Interface) -> str:
 
 def _rules(place: str, old: Namespace, new: Namespace) -> Iterator[Change]:
     olds, news = _chains(old), _chains(new)
-    mine = [{c.table + " " + c.name for c in n.chains if c.policy is None} for n in (old, new)]
+    mine = [{" ".join(k) for k, c in chains.items() if c.policy is None} for chains in (olds, news)]
     yield from _lists(place, "chain", *([(k, f"chain {k}") for k in m] for m in mine))
     for key in dict.fromkeys((*olds, *news)):
         before, after = olds.get(key), news.get(key)
@@ -331,14 +331,15 @@ def _rules(place: str, old: Namespace, new: Namespace) -> Iterator[Change]:
         if built_in and a != b:
             yield _change("~", place, "chain", name, f"chain {name}: policy {a} → {b}")
         rules = [c.rules if c else () for c in (before, after)]
-        yield from _chain(place, *rules)
+        yield from _chain(place, name, *rules)
 
 
 def _chains(namespace: Namespace) -> dict[tuple[str, str], Chain]:
-    return {(c.table, c.name): c for c in namespace.chains}
+    """Every chain by its table, in words, and its name."""
+    return {(in_words.table(f, c), c.name): c for f, c in namespace.families()}
 
 
-def _chain(place: str, old: Sequence[Rule], new: Sequence[Rule]) -> Iterator[Change]:
+def _chain(place: str, name: str, old: Sequence[Rule], new: Sequence[Rule]) -> Iterator[Change]:
     """The rules of one chain: gone, come, and those that stand elsewhere among the others."""
     pairs = stayed([r.spec for r in old], [r.spec for r in new])
     old_places, new_places = ({pair[side] for pair in pairs} for side in (0, 1))
@@ -348,13 +349,13 @@ def _chain(place: str, old: Sequence[Rule], new: Sequence[Rule]) -> Iterator[Cha
         twin = next((r for r in gone if r.spec == rule.spec), None)
         if twin:
             gone.remove(twin)
-            words = f"{in_words.rule(rule)}: moved from place {twin.number} to {rule.number}"
-            yield _change("~", place, "rule", in_words.place(rule), words)
+            words = f"{in_words.rule(name, rule)}: moved from place {twin.number} to {rule.number}"
+            yield _change("~", place, "rule", name, words)
         else:
             come.append(rule)
     for sign, rules in (("-", gone), ("+", come)):
         for rule in rules:
-            yield _change(sign, place, "rule", in_words.place(rule), in_words.rule(rule))
+            yield _change(sign, place, "rule", name, in_words.rule(name, rule))
 
 
 def stayed(old: Sequence[str], new: Sequence[str]) -> list[tuple[int, int]]:
@@ -396,12 +397,12 @@ def _counted(place: str, old: Namespace, new: Namespace) -> Iterator[Change]:
     jumps = {"RETURN", *(name for _, name in news)}
     for key, chain in news.items():
         before = olds.get(key)
-        rules = before.rules if before else ()
+        rules, name = before.rules if before else (), " ".join(key)
         for a, b in stayed([r.spec for r in rules], [r.spec for r in chain.rules]):
             rule = chain.rules[b]
             if (more := rule.packets - rules[a].packets) > 0:
-                words = f"{in_words.rule(rule)}: {in_words.count(more, 'packet')}"
-                change = _change("·", place, "rule", in_words.place(rule), words)
+                words = f"{in_words.rule(name, rule)}: {in_words.count(more, 'packet')}"
+                change = _change("·", place, "rule", name, words)
                 if rule.target in jumps:
                     later.append(change)
                 else:

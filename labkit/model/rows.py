@@ -58,17 +58,10 @@ def rows(
     return tuple(_Reading(old if before else None, new, concerns).read(way))
 
 
-def families(namespace: Namespace) -> Iterator[tuple[str, Chain]]:
-    """Every chain with its family: iptables' and ip6tables', then nft's."""
-    yield from (("ip", c) for c in namespace.chains)
-    yield from (("ip6", c) for c in namespace.chains6)
-    yield from ((c.family, c) for c in namespace.nftables)
-
-
 def _chains(namespace: Namespace, tables: tuple[str, ...]) -> dict[Key, Chain]:
     return {
         (family, c.table, c.name): c
-        for family, c in families(namespace)
+        for family, c in namespace.families()
         if not tables or c.table in tables
     }
 

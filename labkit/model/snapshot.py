@@ -6,6 +6,8 @@ Engine API where these have one.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
 from labkit.errors import SnapshotError
@@ -134,6 +136,12 @@ class Namespace(Value):
     nftables: tuple[NftChain, ...] = ()  # those that nft made, not iptables
     conntrack: tuple[ConntrackEntry, ...] = ()
     sockets: tuple[Socket, ...] = ()
+
+    def families(self) -> Iterator[tuple[str, Chain]]:
+        """Every chain with its family: iptables' and ip6tables', then nft's."""
+        yield from (("ip", c) for c in self.chains)
+        yield from (("ip6", c) for c in self.chains6)
+        yield from ((c.family, c) for c in self.nftables)
 
     def interface(self, name: str) -> Interface | None:
         """The interface of that name, or None."""

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from labkit.model.rules import Rule
+from labkit.model.nftables import NftChain
+from labkit.model.rules import Chain, Rule
 from labkit.model.snapshot import (
     ConntrackEntry,
     Container,
@@ -117,23 +118,26 @@ def sockets(namespace: Namespace) -> Iterator[tuple[str, str]]:
 
 def tables(namespace: Namespace) -> Iterator[tuple[str, str]]:
     """The rules of a namespace that came or went as a whole: one line for each table."""
-    for table in dict.fromkeys(c.table for c in namespace.chains):
-        full = [c for c in namespace.chains if c.table == table and c.rules]
-        if number := sum(len(c.rules) for c in full):
-            names = ", ".join(c.name for c in full)
-            yield table, f"{count(number, 'rule')} {table}, in {names}"
+    found: dict[str, list[Chain]] = {}
+    for family, chain in namespace.families():
+        if chain.rules:
+            found.setdefault(table(family, chain), []).append(chain)
+    for name, full in found.items():
+        number = sum(len(c.rules) for c in full)
+        yield name, f"{count(number, 'rule')} {name}, in {', '.join(c.name for c in full)}"
 
 
-def rule(rule: Rule) -> str:
-    """A rule of iptables: its place, what it takes, what it does, its comment."""
+def table(family: str, chain: Chain) -> str:
+    """A chain's table as people say it: IPv4's iptables are just "nat", "filter"."""
+    ours = family == "ip" and not isinstance(chain, NftChain)
+    return chain.table if ours else f"{family} {chain.table}"
+
+
+def rule(place: str, rule: Rule) -> str:
+    """A rule: its table and chain, what it takes, what it does, its comment."""
     comment = rule.match("comment")
     said = f" (“{comment.value}”)" if comment else ""
-    return f"rule {place(rule)}: {rule.condition} → {rule.effect}{said}"
-
-
-def place(rule: Rule) -> str:
-    """The table and the chain of a rule."""
-    return f"{rule.table} {rule.chain}"
+    return f"rule {place}: {rule.condition} → {rule.effect}{said}"
 
 
 def connection(entry: ConntrackEntry) -> str:

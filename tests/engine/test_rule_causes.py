@@ -6,7 +6,6 @@ import pytest
 
 from labkit import Lab, rules_table
 from labkit.model.causes import cause, rules_of
-from labkit.model.rows import families
 
 NETWORKS = """
     docker network create --subnet 10.5.0.0/24 shop
@@ -33,7 +32,7 @@ def test_nothing_that_docker_wrote_is_without_its_cause(engine, scene):
         lab.host1.read(SCENES[scene])
         snapshot = lab.host1.snapshot()
     assert snapshot.engine.startswith(engine)
-    every = [(n, r) for n in snapshot.namespaces for _, c in families(n) for r in c.rules]
+    every = [(n, r) for n in snapshot.namespaces for _, c in n.families() for r in c.rules]
     unknown = [(n.name, r.table, r.chain, r.spec) for n, r in every if not cause(snapshot, n, r)]
     assert unknown == []
     known = {

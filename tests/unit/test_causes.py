@@ -5,7 +5,6 @@ from rulesets import RULESETS
 
 from labkit.model import rules
 from labkit.model.causes import cause, rules_of
-from labkit.model.rows import families
 from labkit.model.snapshot import Namespace
 
 ENGINES = ("20.10", "26.1")
@@ -18,7 +17,7 @@ def of(snapshot, namespace=None):
         snapshot.root)  # fmt: skip
     return {
         f"{r.table} {r.chain} {r.spec}": cause(snapshot, place, r)
-        for _, c in families(place)
+        for _, c in place.families()
         for r in c.rules
     }
 

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
+from rulesets import RULESETS
 from test_topology import SCENES, scenes
 
 from labkit import diff
@@ -432,3 +433,16 @@ def test_the_table_says_the_same_and_escapes_names():
     web = replace(SCENES["one"].containers[0], name="<b>")
     nasty = replace(SCENES["one"], containers=(web,))
     assert "<b>" not in diff(SCENES["empty"], nasty)._repr_html_()
+
+
+def test_rules_of_ipv6_and_of_nft_are_told_with_their_family():
+    native = RULESETS["native-26.1"]
+    root = replace(native.root, chains6=(), nftables=())
+    others = tuple(root if n is native.root else n for n in native.namespaces)
+    bare = replace(native, namespaces=others)
+    said = [c.words for c in diff(bare, native).came]
+    families = {c.family for c in native.root.nftables}
+    assert families
+    for family in {*families, *(["ip6"] if native.root.chains6 else [])}:
+        assert any(words.startswith(f"rule {family} ") for words in said), family
+    assert not any(words.startswith(("rule filter ", "rule nat ")) for words in said)

@@ -16,6 +16,7 @@ here() { nsenter -t $pid -n "$@"; }
 here iptables -t nat -N VANDAL
 here iptables -t nat -S DOCKER_OUTPUT | grep -e '-p udp' | sed 's/^-A/-t nat -D/' |
     xargs nsenter -t $pid -n iptables
+here conntrack -F 2> /dev/null
 port() { here ss -ln$1H | grep -o '127.0.0.11:[0-9]*'; }
 udp() { here iptables -t nat -A $1 -d 127.0.0.11 -p udp --dport 53 -j DNAT --to-destination $2; }
 """

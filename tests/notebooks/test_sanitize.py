@@ -69,6 +69,15 @@ EXAMPLES = [
     ("<td>sandbox 1-hjb8lovwkn on host1</td>", "<td>sandbox 1-ID on host1</td>"),
     ("dev eth0 lladdr ff:ff:ff:ff:ff:ff STALE", "dev eth0 lladdr ff:ff:ff:ff:ff:ff KNOWN"),
     ("to:127.0.0.11:40618", "to:127.0.0.11:EPHEMERAL"),
+    ('<td style="x">172.18.0.2:49484</td>', '<td style="x">172.18.0.2:EPHEMERAL</td>'),
+    (
+        "<td>source 172.18.0.2:49484 → 192.168.56.11:49484</td>",
+        "<td>source 172.18.0.2:EPHEMERAL → 192.168.56.11:EPHEMERAL</td>",
+    ),
+    (
+        "<details><summary>Every step of curl -s outside, as a table</summary><table>…</details>",
+        "<details><summary>Every step of curl -s outside, as a table</summary> STEPS",
+    ),
     ("--sport 40618 -j SNAT --to-source :53", "--sport EPHEMERAL -j SNAT --to-source :53"),
     ("udp spt:40618 to::53", "udp spt:EPHEMERAL to::53"),
     ("icmp     1 29 src=172.19.0.2", "icmp     1 SECONDS src=172.19.0.2"),

@@ -22,7 +22,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from labkit.errors import LabError, UsageError
-from labkit.machine import MACHINES
+from labkit.machine import MACHINES, named
 from labkit.machine.image import architecture
 from labkit.machine.prerequisites import TESTED, install_for_tests
 from labkit.machine.qemu import SYSTEMS
@@ -253,6 +253,9 @@ def test(options: list[str]) -> int:
         _prepare("26.1", "20.10")
         system = SYSTEMS.get(architecture())
         install_for_tests(TESTED | ({system.program: system.package} if system else {}))
+        virtual = named("virtual")
+        if virtual.available()[0]:
+            virtual.prepare("26.1")  # its state is made with all processors, before the tests
     # Much of the time is waiting: three at once, and all of a file (a notebook) in one process.
     return _tool(["pytest", "-n", "3", "--dist", "loadscope", *options])
 

@@ -53,6 +53,7 @@ def jupyter(chromium: str) -> Iterator[str]:
         cells = [new_code_cell(source) for source in CELLS]
         made = new_notebook(cells=cells, metadata=METADATA)
         nbformat.write(made, notebooks / "widgets.ipynb")
+        shutil.copy(ROOT / "tests" / "unit" / "journeys" / "nat.json", notebooks)
         # A home of its own: the learner's settings, workspaces and kernels stay out of it.
         homes = {
             "JUPYTER_CONFIG_DIR": "config",

@@ -2,7 +2,8 @@
 
 CELLS = (
     """\
-from labkit import Explorer, Lab
+from labkit import Explorer, Journey, JourneyView, Lab
+from labkit.exercises.prediction import Prediction
 from labkit.lessons import start_here
 
 lab = Lab(hosts=2).start()
@@ -11,7 +12,9 @@ print("ready")""",
     "Explorer(lab)",
     "start_here.how_many",
     "start_here.which_network",
+    'Prediction("an address", "Which address will web have?")',
     "start_here.first",
+    'JourneyView(Journey.load("nat.json"))',
     'lab.host1.sh("docker run -d --name first --network none nginx")',
     "lab.stop()",
 )

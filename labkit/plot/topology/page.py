@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address, ip_interface, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_interface, ip_network
 
 from labkit.model.diff import Diff
 from labkit.model.snapshot import Interface, Snapshot
@@ -13,6 +13,7 @@ from labkit.plot.topology import things, words
 from labkit.plot.topology.host import EDGE, GAP, HostMap
 from labkit.plot.topology.parts import Parts, Strip, numbered
 
+FIRST = ("router", "outside")  # of the plain computers, side by side: there is a cable between them
 TRUNK, TUNNEL = 10, 13  # width of the LAN at the right, and what each tunnel adds to it
 SMALL_BOX, DOWN = 152, 9  # width of a plain computer, and where its wire leaves it
 
@@ -25,6 +26,8 @@ class Page:
         self.plain = [s for s in snapshots if s.kind != "host"]
         if not hosts:  # one of them will do for a large picture
             hosts, self.plain = self.plain[:1], self.plain[1:]
+        self.plain.sort(key=lambda s: FIRST.index(s.kind) if s.kind in FIRST else len(FIRST))
+        self.beyond = self._beyond()
         self.maps = [Parts(s, changes.get(s.host)) for s in hosts]
         self.tunnels = self._tunnels()
         vnis = {v.vni for p in self.maps for s in p.strips for b in s.bars if (v := s.vxlan(b))}
@@ -116,7 +119,7 @@ class Page:
         return next((r.gateway for r in routes if r.destination == "default"), None)
 
     def plain_computers(self) -> None:
-        """The stations, and outside behind its router, as boxes above the LAN."""
+        """The router, outside behind it, and the stations, as boxes above the LAN."""
         if not self.plain:
             return
         columns = 4
@@ -135,9 +138,22 @@ class Page:
                 lane = x - 6 * (len(rows) - number) if len(rows) > 1 else x + DOWN
                 ends.append((snapshot, x, lane, self.y, heights[-1]))
             self.y += max(heights) + GAP
-        self.y += 14 if any(not self.on_lan(s) for s in self.plain) else 4
+        behind = [s for s in self.plain if not self.on_lan(s)]  # a router that is not on the map
+        self.y += 14 if behind and not self.beyond else 4
         for snapshot, x, lane, top, height in ends:
-            self.down(snapshot, x, lane, top, height)
+            if self.beyond and snapshot.kind == "outside":
+                _, start, _, _, tall = ends[0]
+                self.across(snapshot, (x + DOWN, top + height), (start + width - DOWN, top + tall))
+            else:
+                self.down(snapshot, x, lane, top, height)
+
+    def _beyond(self) -> Interface | None:
+        """The router's interface to outside, when both are plain computers here."""
+        if tuple(s.kind for s in self.plain[:2]) != FIRST:
+            return None
+        router, outside = self.plain[:2]
+        there = {net for i in outside.root.interfaces for net in _networks(i)}
+        return next((i for i in router.root.interfaces if there & _networks(i)), None)
 
     def computer(self, x: float, y: float, width: float, snapshot: Snapshot) -> float:
         """A node without an engine, in a small box; its height."""
@@ -167,6 +183,8 @@ class Page:
                 line += words.LINE
                 picture.text(x + 18, line + 0.5, text, style.SMALL, width - 26, color=style.SOFT)
             port = (x, top) if interface.kind == "loopback" else (x + DOWN, y + height)
+            if interface is self.beyond:
+                port = (x + width - DOWN, y + height)
             if interface.kind == "loopback":
                 picture.port(x, top, style.INK, filled=False)
             area = (x + 2, top - 7, width - 4, line - top + 12)
@@ -176,15 +194,29 @@ class Page:
             line += 14
         return height
 
+    def across(
+        self, outside: Snapshot, near: tuple[float, float], far: tuple[float, float]
+    ) -> None:
+        """Outside's wire to the router beside it, from port to port."""
+        below = max(near[1], far[1]) + 6
+        path = (near, (near[0], below), (far[0], below), far)
+        self.picture.line(list(path), style.SOFT, 2)
+        for x, y in (near, far):
+            self.picture.port(x, y, style.INK)
+        end = f"{self.beyond.name} of {self.plain[0].host}"
+        for interface in (i for i in outside.root.interfaces if i.kind != "loopback"):
+            self.picture.things.append(things.cable(outside, interface, path, end))
+
     def down(self, snapshot: Snapshot, x: float, lane: float, top: float, height: float) -> None:
-        """A plain computer's wire to the LAN; outside's goes to the router first."""
+        """A plain computer's wire to the LAN; outside's by the router, which has no box then."""
         picture, bottom = self.picture, top + height
         picture.port(x + DOWN, bottom, style.INK)
         path = [(x + DOWN, bottom), (lane, self.y)]
         if lane != x + DOWN:
             path[1:1] = [(x + DOWN, bottom + 5), (lane, bottom + 5)]
-        for interface in (i for i in snapshot.root.interfaces if i.kind != "loopback"):
-            picture.things.append(things.cable(snapshot, interface, tuple(path)))
+        for interface in snapshot.root.interfaces:
+            if interface.kind != "loopback" and interface is not self.beyond:
+                picture.things.append(things.cable(snapshot, interface, tuple(path)))
         if self.on_lan(snapshot):
             picture.line(path, style.SOFT, 2)
         else:
@@ -264,6 +296,13 @@ class Page:
             here = (parts.snapshot, strip.namespace, vxlan)
             self.picture.things.append(things.tunnel(area, here, there, vtep, path))
         return bottom
+
+
+def _networks(interface: Interface) -> set[IPv4Network | IPv6Network]:
+    """What it has addresses of."""
+    if interface.kind == "loopback":
+        return set()
+    return {ip_interface(a).network for a in words.addresses(interface)}
 
 
 def _unicast(address: str) -> bool:

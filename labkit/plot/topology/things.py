@@ -189,15 +189,18 @@ def lan(area: Area, snapshot: Snapshot, uplink: Interface, subnet: str) -> Thing
     return Thing(area, "LAN", subnet, tuple(details), commands, snapshot.host)
 
 
-def cable(snapshot: Snapshot, i: Interface, path: Path) -> Thing:
-    """What leads from a node's interface to the LAN; its path ends on the LAN's first branch."""
+def cable(snapshot: Snapshot, i: Interface, path: Path, far: str = "the LAN") -> Thing:
+    """What leads from a node's interface to the LAN; its path ends on the LAN's first branch.
+
+    Outside's leads to an interface of the router, where that is on the map.
+    """
     (x, start), (_, end) = path[0], path[1]
     area = (x - 2.5, min(start, end), 5, abs(end - start))
-    details = (("one end", f"{i.name} of {snapshot.host}"), ("other end", "the LAN"))
+    near = f"{i.name} of {snapshot.host}"
+    details = (("one end", near), ("other end", far))
     commands = (f"ip -details link show dev {quote(i.name)}",)
-    return Thing(
-        area, "cable", f"{i.name} of {snapshot.host} ↔ LAN", details, commands, snapshot.host, path
-    )
+    name = f"{near} ↔ {far.removeprefix('the ')}"
+    return Thing(area, "cable", name, details, commands, snapshot.host, path)
 
 
 def tunnel(

@@ -310,7 +310,7 @@ def _cause(journey: Journey, steps: tuple[Step, ...], number: int) -> str:
         if wrote:
             causes.append(f"the rule of step {wrote[-1] + 1}")
         elif "nf_tables trace" in journey.means:  # then a rule would have been seen
-            causes.append("connection tracking, which knows this connection")
+            causes.append("connection tracking")
     if "ttl" in fields:
         causes.append(f"{name(journey, place(step))} routes it")
     return " · ".join(causes)

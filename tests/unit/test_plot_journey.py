@@ -103,6 +103,10 @@ def test_what_was_rewritten_is_marked_on_the_timeline(walk):
             assert way.ends(row.headers)[0] in bold(figure)
 
 
+def test_what_rewrote_it_is_written_in_full(walk):
+    assert {row.by for row in walk.told if row.by} <= set(texts(walk.timeline))
+
+
 def test_every_row_of_the_timeline_can_be_picked(walk):
     figure = walk.timeline
     told = walk.told

@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
     run.add_argument("--html", type=Path, metavar="DIR", help="write each as a page into DIR")
     run.add_argument("--save", action="store_true", help="store the outputs in the notebook")
+    record = add("record", help="record notebooks' labs, for computers where no machine can boot")
+    record.add_argument("notebooks", nargs="+", type=Path, metavar="NOTEBOOK")
     doctor = add("doctor", help="what can run here, why not the rest, and what to do about it")
     doctor.add_argument("--json", action="store_true", help="for programs")
     image = add("image", help="show the machine image, and build it if it is not there")
@@ -181,6 +184,27 @@ def run(typed: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
+def record(typed: argparse.Namespace) -> int:
+    """Record what notebooks ask of their labs, for replays; 1 if one could not be."""
+    from labkit import stored
+    from labkit.replay import recording
+
+    notebooks = {path: stored.read(path) for path in typed.notebooks}
+    _prepare("26.1")
+    failed = False
+    for path, notebook in notebooks.items():
+        begin = time.monotonic()
+        try:
+            made = recording.record(notebook, path)
+        except LabError as error:
+            failed = True
+            print(f"lab: {path} is not recorded: {error}", file=sys.stderr, flush=True)
+        else:
+            size = decimal(made.stat().st_size)
+            print(f"{made}: {size}, {time.monotonic() - begin:.0f} s", flush=True)
+    return 1 if failed else 0
+
+
 def doctor(typed: argparse.Namespace) -> int:
     """Say what can run here; 1 if no lab can."""
     from labkit.machine.doctor import examine
@@ -269,10 +293,11 @@ def _tool(command: list[str]) -> int:
 
 def _prepare(*engines: str) -> None:
     """What a lab needs and is made once: system packages and the machine images."""
-    from labkit.machine import choose
+    from labkit.machine import REPLAY, choose
 
     machine = choose()  # says why not, before anything is downloaded
-    print(f"lab: labs boot on the {machine.name} machine", file=sys.stderr)
+    if machine is not REPLAY:  # which says by itself what it is
+        print(f"lab: labs boot on the {machine.name} machine", file=sys.stderr)
     for engine in engines:
         machine.prepare(engine)
 
@@ -280,6 +305,7 @@ def _prepare(*engines: str) -> None:
 COMMANDS = {
     "lab": open_lab,
     "run": run,
+    "record": record,
     "doctor": doctor,
     "image": image,
     "clean": clean,

@@ -10,6 +10,7 @@ from labkit.errors import LabStopped, UsageError
 from labkit.host import Host, Node
 from labkit.machine import choose, named
 from labkit.model.snapshot import Snapshot
+from labkit.replay.recorder import around
 
 MOST_HOSTS = 80  # of the LAN's 254 addresses: .11 to .90, and .101 to .180 for the stations
 MEMORY_PER_HOST = 128 << 20  # bytes: an engine takes 40 MiB, some containers the rest
@@ -65,7 +66,7 @@ class Lab:
         self._wanted_machine = machine
         self._channel: Channel | None = None
         self._nodes: dict[str, Node] = {}
-        self.machine = ""
+        self.machine = self.recorded = ""  # the kind of machine; if a replay, of when and what
 
     def start(self) -> Lab:
         """Boot the machine and start every engine; the lab itself, ready.
@@ -76,7 +77,7 @@ class Lab:
             raise UsageError("this lab is running already; lab.stop() ends it")
         machine = choose(self._wanted_machine)
         image = machine.prepare(self._engine, self._image)
-        self._channel = Channel(lambda run: machine.command(image, run))
+        self._channel = Channel(lambda run: around(machine.command(image, run)))
         try:
             hosts, stations = self._wanted
             facts = self._channel.call("build", hosts=hosts, stations=stations)
@@ -89,7 +90,7 @@ class Lab:
         except BaseException:
             self.stop()
             raise
-        self.machine = machine.name
+        self.machine, self.recorded = machine.name, machine.recorded
         _running.append(self)
         return self
 

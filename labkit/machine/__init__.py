@@ -1,4 +1,7 @@
-"""The machines: the ways to boot the machine image. They differ in one command."""
+"""The machines: the ways to boot the machine image. They differ in one command.
+
+Below them all is the replay, which boots nothing and answers from a recording.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,22 @@ from typing import Protocol
 
 from labkit.errors import MachineError, UsageError
 from labkit.machine.container import ContainerMachine
+from labkit.machine.replay import ReplayMachine
 from labkit.machine.root import RootMachine
 from labkit.machine.user import UserMachine
 from labkit.machine.virtual import VirtualMachine
 
 
 class Machine(Protocol):
-    """One way to boot the machine image. A class of it needs no base: these four names do.
+    """One way to boot the machine image. A class of it needs no base: these names do.
 
     Attributes:
         name: one word, what LABKIT_MACHINE and Lab(machine=…) call it.
+        recorded: of a replay, when what it shows was recorded, in words; empty for all others.
     """
 
     name: str
+    recorded: str
 
     def available(self) -> tuple[bool, str]:
         """Whether it can boot here, and why: "what is wrong; what to do" where it can't."""
@@ -47,22 +53,24 @@ MACHINES: tuple[Machine, ...] = (  # best first
     ContainerMachine(),
     VirtualMachine(),
 )
+REPLAY = ReplayMachine(lambda: MACHINES)
 
 
 def named(name: str) -> Machine:
     """The machine of that name; UsageError names the known ones."""
-    for machine in MACHINES:
+    every = (*MACHINES, REPLAY)
+    for machine in every:
         if machine.name == name:
             return machine
-    known = ", ".join(repr(machine.name) for machine in MACHINES)
+    known = ", ".join(repr(machine.name) for machine in every)
     raise UsageError(f"there is no machine {name!r}; there are {known}")
 
 
 def choose(wanted: str | None = None) -> Machine:
     """The machine that boots a lab here.
 
-    The one that ``wanted`` or $LABKIT_MACHINE names, and no other; else the first that can boot.
-    MachineError says why it can't, or why none can.
+    The one that ``wanted`` or $LABKIT_MACHINE names, and no other; else the first that can boot;
+    else the replay. MachineError says why it can't, or why none can.
     """
     if name := wanted or os.environ.get("LABKIT_MACHINE"):
         machine = named(name)
@@ -76,4 +84,6 @@ def choose(wanted: str | None = None) -> Machine:
         if able:
             return machine
         reasons.append(f"{machine.name}: {why}")
+    if REPLAY.available()[0]:
+        return REPLAY
     raise MachineError(f"no machine can boot here ({'; '.join(reasons)}); ./lab doctor says more")

@@ -33,7 +33,7 @@ QUICK = 5.0  # seconds for an engine to answer at all
 class ContainerMachine:
     """One privileged container, attached by its standard streams: the Engine API's way."""
 
-    name = "container"
+    name, recorded = "container", ""
 
     def available(self) -> tuple[bool, str]:
         """Whether the engine can and may run this machine, and why not, in words."""

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from labkit.errors import LabError
-from labkit.machine import MACHINES, image, prerequisites
+from labkit.machine import MACHINES, REPLAY, image, prerequisites
 from labkit.machine.capabilities import Capability, capabilities
 from labkit.machine.recipe import RECIPES
 
@@ -46,7 +46,8 @@ class Report:
     @property
     def choice(self) -> str:
         """The name of the machine that a lab gets here: the best that can boot; empty for none."""
-        return next((m.name for m in self.machines if m.present), "")
+        bootable = (m.name for m in self.machines if m.present and m.name != REPLAY.name)
+        return next(bootable, "")
 
     @property
     def obstacles(self) -> tuple[str, ...]:
@@ -112,7 +113,7 @@ def examine() -> Report:
 
 
 def _machines() -> Iterable[Finding]:
-    for machine in MACHINES:
+    for machine in (*MACHINES, REPLAY):
         able, why = machine.available()
         if not able:  # "what is wrong; what to do"
             why, _, remedy = why.partition("; ")

@@ -24,7 +24,7 @@ def missing_tools() -> str:
 class RootMachine:
     """Linux namespaces and an overlay of the image on tmpfs: namespaces(7), pivot_root(2)."""
 
-    name = "root"
+    name, recorded = "root", ""
 
     def available(self) -> tuple[bool, str]:
         """Whether this machine can boot here, and why or why not, in words."""

@@ -24,7 +24,7 @@ TRIAL = (
 class UserMachine:
     """As the root machine, but in a user namespace: user_namespaces(7). No sudo, no daemon."""
 
-    name = "user"
+    name, recorded = "user", ""
 
     def available(self) -> tuple[bool, str]:
         """Whether this machine can boot here, and why or why not, in words."""

@@ -19,7 +19,7 @@ from labkit.machine.recipe import recipe
 class VirtualMachine:
     """QEMU as an ordinary process: hardware's help where it works, software emulation if not."""
 
-    name = "virtual"
+    name, recorded = "virtual", ""
 
     def available(self) -> tuple[bool, str]:
         """Whether this machine can boot here, and why or why not, in words."""

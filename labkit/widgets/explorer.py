@@ -93,6 +93,7 @@ class Explorer(widgets.VBox):
 
     def __init__(self, lab: Lab) -> None:
         self.hosts: tuple[Host, ...] = tuple(lab.hosts)
+        self._recorded = lab.recorded
         if not self.hosts:
             raise UsageError("this lab has no host to look at; start it first with lab.start()")
         self.panes = {
@@ -159,7 +160,8 @@ class Explorer(widgets.VBox):
             for pane in self.panes.values():
                 pane.see(now, before)
             self.tabs.children[self.tabs.selected_index].look()
-            how = ", live" if self.toggle.value else " as of the last refresh"
+            still = f" as it {self._recorded}" if self._recorded else " as of the last refresh"
+            how = ", live" if self.toggle.value else still
             dead = [host.name for host, s in zip(hosts, now, strict=True) if not s.engine]
             engine = f"; the Docker Engine of {', '.join(dead)} does not answer" if dead else ""
             self._say(f"{self.picker.label}{how}{engine}", "status")

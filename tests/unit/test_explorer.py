@@ -50,7 +50,7 @@ class SavedHost:
 @pytest.fixture
 def lab():
     hosts = (SavedHost("host1", SCENES["three"]), SavedHost("host2", SCENES["empty"]))
-    return SimpleNamespace(hosts=hosts)
+    return SimpleNamespace(hosts=hosts, recorded="")
 
 
 @pytest.fixture
@@ -149,7 +149,7 @@ def test_a_lab_stopped_before_the_start_shows_no_picture_and_says_why(lab):
 
 def test_a_lab_without_hosts_is_refused():
     with pytest.raises(UsageError, match=r"lab\.start\(\)"):
-        Explorer(SimpleNamespace(hosts=()))
+        Explorer(SimpleNamespace(hosts=(), recorded=""))
 
 
 def test_a_dead_engine_is_said(lab):

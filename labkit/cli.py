@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from jupyter_core.paths import jupyter_runtime_dir
@@ -36,6 +37,7 @@ JUPYTER = Path(__file__).parent / "jupyter"
 # A kernel on loopback TCP can be listened to by every user of this computer, one on sockets in the
 # user's own folder cannot. A socket's path is at most 107 bytes (unix(7)), 48 of them the kernel's.
 SOCKET_ROOM = 107 - 48
+AT_ONCE = 3  # processes that run notebooks or tests: much of their time is waiting
 DESCRIPTION = """\
 A small network of real Docker hosts on this computer, and notebooks that show how it works.
 With no command, or with JupyterLab's own options, it opens JupyterLab on the notebooks."""
@@ -186,23 +188,22 @@ def run(typed: argparse.Namespace) -> int:
 
 def record(typed: argparse.Namespace) -> int:
     """Record what notebooks ask of their labs, for replays; 1 if one could not be."""
+    if len(typed.notebooks) > 1:
+        _prepare("26.1")
+        with ThreadPoolExecutor(AT_ONCE) as pool:  # each in a process of its own
+            words = [["labkit", "record", str(path.absolute())] for path in typed.notebooks]
+            return max(pool.map(_tool, words))
     from labkit import stored
     from labkit.replay import recording
 
-    notebooks = {path: stored.read(path) for path in typed.notebooks}
-    _prepare("26.1")
-    failed = False
-    for path, notebook in notebooks.items():
-        begin = time.monotonic()
-        try:
-            made = recording.record(notebook, path)
-        except LabError as error:
-            failed = True
-            print(f"lab: {path} is not recorded: {error}", file=sys.stderr, flush=True)
-        else:
-            size = decimal(made.stat().st_size)
-            print(f"{made}: {size}, {time.monotonic() - begin:.0f} s", flush=True)
-    return 1 if failed else 0
+    (path,) = typed.notebooks
+    begin = time.monotonic()
+    try:
+        made = recording.record(stored.read(path), path)
+    except LabError as error:
+        raise UsageError(f"{path} is not recorded: {error}") from error
+    print(f"{made}: {decimal(made.stat().st_size)}, {time.monotonic() - begin:.0f} s", flush=True)
+    return 0
 
 
 def doctor(typed: argparse.Namespace) -> int:
@@ -280,8 +281,8 @@ def test(options: list[str]) -> int:
         virtual = named("virtual")
         if virtual.available()[0]:
             virtual.prepare("26.1")  # its state is made with all processors, before the tests
-    # Much of the time is waiting: three at once, and all of a file (a notebook) in one process.
-    return _tool(["pytest", "-n", "3", "--dist", "loadscope", *options])
+    # All of a file (a notebook) in one process.
+    return _tool(["pytest", "-n", str(AT_ONCE), "--dist", "loadscope", *options])
 
 
 def _tool(command: list[str]) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import MachineError
-from labkit.replay import agent, tape
+from labkit.replay import program, tape
 
 RECORDINGS = Path(tape.__file__).with_name("recordings")
 SUFFIX = ".jsonl.xz"
@@ -72,36 +72,33 @@ class ReplayMachine:
         return _when(self._recording())
 
     def missing(self) -> str:
-        """What it takes to have a machine that boots."""
+        """Whether a machine could boot here, and what it takes to have one."""
         remedies = []
         for machine in self._others():
             able, why = machine.available()
             if able:
-                return f"ask for no replay: the {machine.name} machine can boot here"
-            remedies.append(f"{machine.name}: {why.rpartition('; ')[2]}")
-        return "; ".join(remedies)
+                return f"the {machine.name} machine can boot here, if no replay is asked for"
+            wrong, _, remedy = why.partition("; ")
+            remedies.append(f"{machine.name}: {remedy or wrong}")
+        return f"no machine can boot here (to have one: {'; or '.join(remedies)})"
 
     def prepare(self, engine: str, image: Path | None = None) -> Path:
         """Where the recordings are; says that it is a replay, and what it takes to have a lab."""
         found = _named() or find(RECORDINGS, cells())
-        print(
-            f"Replay: what you see {_when(found) if found else 'was recorded'}; nothing else runs. "
-            f"For a lab that runs: {self.missing()} (./lab doctor says more)",
-            file=sys.stderr,
-        )
+        when = _when(found) if found else "was recorded"
+        print(f"Replay: {self.missing()}; what you see {when}", file=sys.stderr)
         return image or RECORDINGS
 
     def command(self, image: Path, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's; it makes and removes run."""
-        recording = str(self._recording())
-        return [sys.executable, "-P", agent.__file__, recording, str(run), self.missing()]
+        return [*program("labkit.replay.agent"), str(self._recording()), str(run), self.missing()]
 
     def _recording(self) -> Path:
         found = _named() or find(RECORDINGS, cells())
         if found is None:
             raise MachineError(
-                "no recording is of the cells that ran in this kernel; open one of the project's "
-                f"notebooks, or get a machine that boots: {self.missing()}"
+                "no recording is of the cells that ran in this kernel: open one of the project's "
+                f"notebooks; {self.missing()}"
             )
         return found
 

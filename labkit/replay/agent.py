@@ -1,6 +1,6 @@
 """The agent of a replay: it answers the learner's calls from a recording, and runs nothing.
 
-Arguments: RECORDING; RUN, the directory of the lab's sockets; and what a learner has to do for a
+Arguments: RECORDING; RUN, the directory of the lab's sockets; and MISSING, what it takes to have a
 machine that boots.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import lzma
 import os
 import shutil
 import sys
@@ -27,8 +26,8 @@ class Unrecorded(Exception):
 class ReplayAgent:
     """The calls of labkit/agent/__main__.py, answered from a tape."""
 
-    def __init__(self, tape: tapes.Tape, remedy: str) -> None:
-        self.tape, self.remedy = tape, remedy
+    def __init__(self, tape: tapes.Tape, missing: str) -> None:
+        self.tape, self.missing = tape, missing
         self._listening: set[asyncio.Event] = set()
 
     async def build(self, call: Call, **arguments: object) -> object:
@@ -92,10 +91,7 @@ class ReplayAgent:
         return entry
 
     def _sentence(self, said: str) -> str:
-        return (
-            f"this is a replay of a recorded lab, and {said} was not recorded; "
-            f"a machine that boots here would do it: {self.remedy}"
-        )
+        return f"this is a replay of a recorded lab, and {said} was not recorded; {self.missing}"
 
     def _refusal(self, node: str, line: str) -> bytes:
         """Status 501, with a message as the Engine API gives one."""
@@ -114,15 +110,15 @@ def quoted(node: str, script: str, **_: object) -> str:
 
 async def main() -> None:
     """Serve until the other end of standard input is closed."""
-    recording, run, remedy = sys.argv[1:]
+    recording, run, missing = sys.argv[1:]
     os.mkdir(run, 0o700)
     try:
         reader, writer = await streams(sys.stdin.buffer, sys.stdout.buffer)
         await reader.readexactly(int(await reader.readexactly(8)))  # the agent's sources
-        agent = ReplayAgent(tapes.read(Path(recording)), remedy)
+        agent = ReplayAgent(tapes.read(Path(recording)), missing)
         calls = ("build", "execute", "connect", "observe", "events", "journey")
         await Wire(reader, writer, {name: getattr(agent, name) for name in calls}).run()
-    except (OSError, ValueError, EOFError, lzma.LZMAError) as error:
+    except tapes.BROKEN as error:
         print(f"the recording {recording} cannot be played: {error}", file=sys.stderr)
     finally:
         shutil.rmtree(run, ignore_errors=True)

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable
 
 from labkit.agent.wire import CALL, CHUNK, DATA, ERROR, HEADER, RESULT
+from labkit.replay import program
 from labkit.replay.tape import request, request_length, text
 
 VARIABLE = "LABKIT_RECORD"
@@ -25,7 +26,7 @@ UNRECORDED = ("events",)  # it has no end; a replay tells of its own changes
 def around(command: list[str]) -> list[str]:
     """The machine's command, with the recorder before it where $LABKIT_RECORD names a file."""
     file = os.environ.get(VARIABLE)
-    return [sys.executable, "-P", __file__, file, *command] if file else command
+    return [*program(__name__), file, *command] if file else command
 
 
 class Frames:

@@ -12,6 +12,9 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from pathlib import Path
 
+from labkit.errors import MachineError
+
+BROKEN = (OSError, ValueError, EOFError, lzma.LZMAError)  # what a file that is no recording raises
 ACTIONS = ("build", "execute", "journey")  # calls that change the lab, or may
 READS = ("GET ", "HEAD ")  # requests to an engine that change nothing: RFC 9110, section 9.2.1
 
@@ -114,8 +117,11 @@ def write(path: Path, about: dict, entries: Iterable[dict]) -> None:
 
 def about(path: Path) -> dict:
     """The first line of a recording: notebook, ran, cells, date, engine."""
-    with lzma.open(path, "rt", encoding="utf-8") as lines:
-        return json.loads(lines.readline())
+    try:
+        with lzma.open(path, "rt", encoding="utf-8") as lines:
+            return json.loads(lines.readline())
+    except BROKEN as error:
+        raise MachineError(f"{path} cannot be read as a recording: {error}") from error
 
 
 def read(path: Path) -> Tape:

@@ -37,7 +37,7 @@ def test_an_unknown_command_ends_in_one_sentence_that_names_the_known_ones(capsy
     out, err = capsys.readouterr()
     assert err == (
         "lab: there is no command 'frob'; "
-        "there are lab, run, doctor, image, clean, promises, test, help\n"
+        "there are lab, run, record, doctor, image, clean, promises, test, help\n"
     )
     assert out == ""
 

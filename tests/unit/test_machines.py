@@ -56,5 +56,7 @@ def test_unknown_name_is_answered_with_the_known_ones(machines):
 
 def test_none_can_boot(machines):
     machines.setattr(machine, "MACHINES", (made("best", False), made("poor", False)))
+    assert machine.choose().name == "replay"
+    machines.setattr(machine, "REPLAY", made("replay", False))
     with pytest.raises(MachineError, match=r"best: because of best; poor: because of poor.*doctor"):
         machine.choose()

@@ -62,7 +62,8 @@ class Recorder:
     """Puts together calls and their answers.
 
     Args:
-        keep: given each entry of the tape, when it is complete; ``at`` orders them.
+        keep: given each entry of the tape, when it is complete, with the nanoseconds ``at`` which it was
+            asked and ``until`` which it was answered.
     """
 
     def __init__(self, keep: Callable[[dict], None]) -> None:
@@ -89,7 +90,7 @@ class Recorder:
         with self._lock:
             if number in self._turns:
                 if kind == DATA:
-                    self._turns[number].answer += payload[1:]
+                    self._turns[number].answered(payload[1:])
                 elif kind in (RESULT, ERROR):
                     self._turns.pop(number).end()
             elif call := self._calls.get(number):
@@ -99,6 +100,7 @@ class Recorder:
                     del self._calls[number]
                     call["output"] = [[stream, text(data)] for stream, data in call["output"]]
                     call["result" if kind == RESULT else "error"] = json.loads(payload)
+                    call["until"] = time.monotonic_ns()
                     self._keep(call)
 
     def end(self) -> None:
@@ -120,7 +122,8 @@ class Turn:
 
     def __init__(self, node: str, keep: Callable[[dict], None]) -> None:
         self._node, self._keep = node, keep
-        self.sent, self.answer, self.at = b"", b"", 0
+        self.sent, self.answer = b"", b""
+        self.at = self.until = 0
 
     def asked(self, data: bytes) -> None:
         """Bytes from the learner: of this request, or the first of the next."""
@@ -130,11 +133,17 @@ class Turn:
             self.at = time.monotonic_ns()
         self.sent += data
 
+    def answered(self, data: bytes) -> None:
+        """Bytes from the engine."""
+        self.until = time.monotonic_ns()
+        self.answer += data
+
     def end(self) -> None:
         """Keep it, if it was answered."""
         if self.answer and request_length(self.sent):
-            asked = {"at": self.at, **request(self._node, self.sent)}
-            self._keep({**asked, "response": text(self.answer)})
+            times = {"at": self.at, "until": self.until}
+            asked = request(self._node, self.sent)
+            self._keep({**times, **asked, "response": text(self.answer)})
         self.sent, self.answer = b"", b""
 
 

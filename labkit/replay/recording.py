@@ -46,9 +46,16 @@ def record(notebook: nbformat.NotebookNode, path: Path, folder: Path = RECORDING
 
 
 def ordered(lines: list[str]) -> list[dict]:
-    """The entries of a tape, as they were asked."""
+    """The entries of a tape, as they were asked; what overlapped in time is of one moment."""
     entries = sorted(map(json.loads, lines), key=lambda entry: entry["at"])
-    return [{k: v for k, v in entry.items() if k != "at"} for entry in entries]
+    moment, end = -1, -1
+    for entry in entries:
+        at, until = entry.pop("at"), entry.pop("until")
+        if at > end:
+            moment += 1
+        end = max(end, until)
+        entry["moment"] = moment
+    return entries
 
 
 def about(notebook: nbformat.NotebookNode, path: Path, entries: list[dict]) -> dict:

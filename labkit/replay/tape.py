@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import lzma
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -66,18 +66,19 @@ class Tape:
     """Recorded calls and how far they have been played.
 
     Args:
-        entries: each the ``call`` and ``arguments`` that were asked, and what was answered.
+        entries: in order, each the ``call`` and ``arguments`` that were asked and what was
+            answered; those that were made at once, in any order, have the same ``moment``.
     """
 
     def __init__(self, entries: Iterable[dict]) -> None:
         self.entries = list(entries)
-        self.now = -1  # the place of the last entry that was played
+        self.now = -1  # the moment of the last entry that was played
+        self._played: set[int] = set()  # the places of those of this moment that were
+        self._moments = [entry["moment"] for entry in self.entries]
+        self._actions = [entry["moment"] for entry in self.entries if acts(entry)]
         self._places: dict[str, list[int]] = {}
-        self._actions: list[int] = []
         for place, entry in enumerate(self.entries):
             self._places.setdefault(key(entry), []).append(place)
-            if acts(entry):
-                self._actions.append(place)
 
     def play(self, asked: dict) -> dict | None:
         """The answer to a call; None when it was never made.
@@ -89,20 +90,32 @@ class Tape:
         places = self._places.get(key(asked))
         if not places:
             return None
-        later = bisect_right(places, self.now)
-        following = places[later] if later < len(places) else None
-        earlier = places[later - 1] if later else None
+        following = next((place for place in places if self._is_ahead(place)), None)
+        earlier = max((place for place in places if self._moments[place] <= self.now), default=None)
         if acts(asked):
-            self.now = earlier if following is None else following
-            return self.entries[self.now]
-        if following is not None and not self._action_before(following):
-            self.now = following
-            return self.entries[following]
-        return self.entries[following if earlier is None else earlier]
+            place = earlier if following is None else following
+            self._go(place)
+        elif following is not None and not self._action_before(following):
+            place = following
+            self._go(place)
+        else:
+            place = following if earlier is None else earlier
+        return self.entries[place]
+
+    def _is_ahead(self, place: int) -> bool:
+        moment = self._moments[place]
+        return moment > self.now or (moment == self.now and place not in self._played)
 
     def _action_before(self, place: int) -> bool:
-        """Whether something is done between now and that place."""
-        return bisect_right(self._actions, self.now) < bisect_right(self._actions, place)
+        """Whether something is done after this moment and before that of the place."""
+        moment = self._moments[place]
+        return bisect_right(self._actions, self.now) < bisect_left(self._actions, moment)
+
+    def _go(self, place: int) -> None:
+        if self._moments[place] != self.now:
+            self.now = self._moments[place]
+            self._played.clear()
+        self._played.add(place)
 
 
 def write(path: Path, about: dict, entries: Iterable[dict]) -> None:

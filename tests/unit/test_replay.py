@@ -45,40 +45,53 @@ def see(result: int, node: str = "host1") -> dict:
     return {"call": "observe", "arguments": {"node": node}, "result": result}
 
 
+def taped(*entries: dict) -> Tape:
+    """A tape of calls that were made one after the other, or at the moments that they tell."""
+    return Tape([{"moment": moment, **entry} for moment, entry in enumerate(entries)])
+
+
 def played(tape: Tape, *asked: dict) -> list[int | None]:
     return [answer and answer["result"] for answer in map(tape.play, asked)]
 
 
 def test_the_same_calls_get_the_same_answers_in_order():
     entries = [see(1), do("a", 2), see(3), see(4), do("a", 5), see(6)]
-    assert played(Tape(entries), *entries) == [1, 2, 3, 4, 5, 6]
+    assert played(taped(*entries), *entries) == [1, 2, 3, 4, 5, 6]
 
 
 def test_what_was_never_asked_has_no_answer_and_moves_nothing():
-    tape = Tape([do("a"), see(1)])
+    tape = taped(do("a"), see(1))
     assert tape.play(do("b")) is None
     assert tape.play(see(0, "host2")) is None
     assert tape.now == -1
 
 
 def test_a_reading_too_many_shows_no_later_state():
-    tape = Tape([do("a"), see(1), do("b"), see(2)])
+    tape = taped(do("a"), see(1), do("b"), see(2))
     assert played(tape, do("a"), see(0), see(0), see(0), do("b"), see(0)) == [0, 1, 1, 1, 0, 2]
 
 
 def test_a_reading_before_all_others_gets_the_first_and_moves_nothing():
-    tape = Tape([do("a"), see(1), do("b"), see(2)])
+    tape = taped(do("a"), see(1), do("b"), see(2))
     assert played(tape, see(0), do("a"), see(0)) == [1, 0, 1]
 
 
 def test_a_cell_that_is_skipped_is_skipped_on_the_tape():
-    tape = Tape([do("a"), see(1), do("b"), see(2)])
+    tape = taped(do("a"), see(1), do("b"), see(2))
     assert played(tape, do("b"), see(0)) == [0, 2]
 
 
 def test_a_cell_that_runs_again_goes_back_to_when_it_ran():
-    tape = Tape([do("a"), see(1), do("b"), see(2)])
+    tape = taped(do("a"), see(1), do("b"), see(2))
     assert played(tape, do("b"), see(0), do("a"), see(0), do("b"), see(0)) == [0, 2, 0, 1, 0, 2]
+
+
+def test_calls_made_at_once_may_come_in_another_order():
+    one, two = ({**do("a", n), "moment": n} for n in (1, 2))
+    also, too = ({**do("b", n), "moment": n} for n in (1, 2))
+    tape = taped(one, also, {**see(1), "moment": 1}, too, two, {**see(2), "moment": 2})
+    got = played(tape, see(0), do("b"), do("a"), do("a"), do("b"), see(0))
+    assert got == [1, 1, 1, 2, 2, 2]
 
 
 def test_requests_that_change_something_are_actions():
@@ -91,7 +104,7 @@ def test_requests_that_change_something_are_actions():
 
 def test_what_is_no_text_survives_a_recording(tmp_path):
     binary = bytes(range(256)) + "é".encode()
-    entries = [{**do("cat"), "output": [[1, tape.text(binary)]]}]
+    entries = [{**do("cat"), "moment": 0, "output": [[1, tape.text(binary)]]}]
     tape.write(tmp_path / "new" / "a.jsonl.xz", {"cells": []}, entries)
     answer = tape.read(tmp_path / "new" / "a.jsonl.xz").play(do("cat"))
     assert tape.data(answer["output"][0][1]) == binary
@@ -154,7 +167,7 @@ def test_a_call_is_kept_with_all_that_came_back():
     assert (error["call"], error["error"]) == ("observe", ["KeyError", "gone"])
     assert call["output"] == [[1, "ab"], [2, "!"], [1, "\udcff"]]
     assert (call["result"], call["arguments"]["script"]) == (3, "x")
-    assert call["at"] < error["at"]
+    assert call["at"] < error["at"] < error["until"] < call["until"]
 
 
 def test_a_connection_is_kept_request_by_request():
@@ -174,7 +187,13 @@ def test_a_connection_is_kept_request_by_request():
         ("GET /version", "HTTP/1.1 200 OK\r\n\r\none"),
         ("DELETE /containers/x", "two"),
     ]
-    assert kept[0]["at"] < kept[1]["at"]
+    assert kept[0]["at"] < kept[0]["until"] < kept[1]["at"] < kept[1]["until"]
+
+
+def test_calls_that_overlap_are_of_one_moment():
+    times = [(0, 2), (5, 9), (3, 6), (8, 10), (11, 12)]
+    lines = [json.dumps({"at": at, "until": until}) for at, until in times]
+    assert [e["moment"] for e in recording.ordered(lines)] == [0, 1, 1, 1, 2]
 
 
 @pytest.fixture
@@ -196,8 +215,11 @@ def test_what_passes_the_recorder_is_recorded(forced, tmp_path):
         version = lab.host1.docker.api.api_version
     got = recording.ordered((tmp_path / "calls").read_text().splitlines())
     assert [e["call"] for e in got] == ["build", "execute", "observe", "request"]
+    assert [e["moment"] for e in got] == [0, 1, 2, 3]
     for entry in got:
-        assert entry == next(e for e in entries if tape.key(e) == tape.key(entry))
+        assert {**entry, "moment": 0} == next(
+            {**e, "moment": 0} for e in entries if tape.key(e) == tape.key(entry)
+        )
     assert version in got[-1]["response"]
 
 
@@ -259,7 +281,8 @@ def test_what_was_not_recorded_is_a_sentence(forced):
 def test_a_recorded_failure_fails(forced, tmp_path):
     entries = tape.read(HOST_MODE).entries
     arguments = {"node": "host1", "script": "false", "raw": False}
-    failed = {"call": "execute", "arguments": arguments, "output": [[2, "no"]], "result": 1}
+    failed = {**entries[0], "call": "execute", "arguments": arguments, "moment": 1}
+    failed |= {"output": [[2, "no"]], "result": 1}
     tape.write(tmp_path / "a", {"date": "", "engine": []}, [entries[0], failed])
     forced.setenv("LABKIT_REPLAY", str(tmp_path / "a"))
     with Lab() as lab, pytest.raises(CommandError, match=r"'false' on host1 .* status 1: no"):

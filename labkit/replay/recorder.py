@@ -62,8 +62,8 @@ class Recorder:
     """Puts together calls and their answers.
 
     Args:
-        keep: given each entry of the tape, when it is complete, with the nanoseconds ``at`` which it was
-            asked and ``until`` which it was answered.
+        keep: given each entry of the tape, when it is complete, with the nanoseconds ``at`` which
+            it was asked and ``until`` which it was answered.
     """
 
     def __init__(self, keep: Callable[[dict], None]) -> None:

@@ -98,6 +98,8 @@ class Report:
             console.print(f"A lab can run here, on the {self.choice} machine.", style="bold green")
         else:
             console.print(f"No lab can run here: {', '.join(self.obstacles)}.", style="bold red")
+            if any(m.present and m.name == REPLAY.name for m in self.machines):
+                console.print("Notebooks show a recorded lab in its place: a replay.")
         return console.file.getvalue().rstrip("\n")
 
 

@@ -61,7 +61,9 @@ class ReplayMachine:
         self._others = others
 
     def available(self) -> tuple[bool, str]:
-        """Whether there are recordings."""
+        """Whether there are recordings, and a system that can play them."""
+        if sys.platform == "win32":
+            return False, "this system is Windows; use labkit inside WSL"
         if recordings(RECORDINGS):
             return True, "pictures only: notebooks show what was recorded, nothing else runs"
         return False, f"no recordings in {RECORDINGS}; make them with ./lab record NOTEBOOK…"

@@ -51,6 +51,16 @@ def test_every_no_comes_with_why_and_what_to_do():
         assert words in text
 
 
+def test_a_replay_is_no_lab_that_runs():
+    replay = Finding("replay", True, "pictures only")
+    assert report(machines=(YES, replay)).choice == "root"
+    alone = report(machines=(NO, replay))
+    assert (alone.choice, alone.ok) == ("", False)
+    assert "No lab can run here: no machine can boot." in alone.text(100)
+    assert "a replay." in alone.text(100)
+    assert "a replay." not in report(machines=(NO,)).text(100)
+
+
 def test_json_says_the_same():
     found = json.loads(report(machines=(NO,)).json())
     assert found["ok"] is False

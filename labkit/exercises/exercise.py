@@ -9,7 +9,7 @@ import ipywidgets
 from labkit import lab as labs
 from labkit.errors import LabError
 from labkit.exercises.state import Probe, State, read
-from labkit.exercises.verdict import Kind, Verdict, filled, html, marked, not_yet
+from labkit.exercises.verdict import Kind, Verdict, filled, html, marked, not_yet, said
 
 
 class Exercise:
@@ -98,20 +98,20 @@ class Exercise:
         """The task, three buttons, and the place where their answers appear."""
         place = ipywidgets.HTML()
 
-        def button(label: str, answer: Callable[[], Verdict]) -> ipywidgets.Button:
+        def button(label: str, tooltip: str, answer: Callable[[], Verdict]) -> ipywidgets.Button:
             def press(_: ipywidgets.Button) -> None:
-                place.value = answer()._repr_html_()
+                place.value = said(answer()._repr_html_())
 
-            made = ipywidgets.Button(description=label)
+            made = ipywidgets.Button(description=label, tooltip=tooltip)
             made.on_click(press)
             return made
 
         task = ipywidgets.HTML(html(f"<b>Exercise: {self.title}</b><p>{marked(self.task)}</p>"))
         buttons = ipywidgets.HBox(
             [
-                button("Check", self.check),
-                button("Hint", self.hint),
-                button("Solution", self.solution),
+                button("Check", f"Look at the lab: {self.title}", self.check),
+                button("Hint", f"The next hint: {self.title}", self.hint),
+                button("Solution", f"One way to do it: {self.title}", self.solution),
             ]
         )
         return ipywidgets.VBox([task, buttons, place])

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 import ipywidgets
 
 from labkit.errors import UsageError
-from labkit.exercises.verdict import Kind, Verdict, correct, filled, html, marked
+from labkit.exercises.verdict import Kind, Verdict, correct, filled, html, marked, said
 
 Choices = frozenset[str]
 
@@ -120,14 +120,16 @@ class Prediction:
         wide = ipywidgets.Layout(width="auto")
         boxes: list[ipywidgets.Widget]
         if not self.choices:
-            boxes = [ipywidgets.Text(placeholder="your prediction")]
+            boxes = [ipywidgets.Text(description="Prediction:", placeholder="your answer")]
         elif self.many:
             boxes = [
                 ipywidgets.Checkbox(description=c, indent=False, layout=wide) for c in self.choices
             ]
         else:
             boxes = [ipywidgets.RadioButtons(options=self.choices, value=None, layout=wide)]
-        button = ipywidgets.Button(description="Commit")
+        button = ipywidgets.Button(
+            description="Commit", tooltip=f"Fix the answer, there is one try: {self.title}"
+        )
         place = ipywidgets.HTML()
 
         def chosen() -> list[str]:
@@ -141,9 +143,9 @@ class Prediction:
 
         def press(_: ipywidgets.Button) -> None:
             try:
-                place.value = self.commit(*chosen())._repr_html_()
+                place.value = said(self.commit(*chosen())._repr_html_())
             except UsageError as error:
-                place.value = marked(str(error))
+                place.value = said(marked(str(error)), "alert")
             else:
                 close()
 

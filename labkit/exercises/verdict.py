@@ -41,6 +41,11 @@ def html(text: str) -> str:
     return f'<div style="line-height: 1.5">{text}</div>'
 
 
+def said(text: str, role: str = "status") -> str:
+    """HTML for a widget, that a screen reader reads out when it comes."""
+    return f'<div role="{role}">{text}</div>'
+
+
 def filled(text: str) -> str:
     """The text in lines short enough for a page."""
     return textwrap.fill(text, 88, break_on_hyphens=False, break_long_words=False)

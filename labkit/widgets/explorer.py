@@ -15,6 +15,7 @@ from labkit.live import Live
 from labkit.model.snapshot import Snapshot
 from labkit.plot import nat_table, rules_table, topology
 from labkit.plot.style import Picture
+from labkit.widgets.parts import parts
 from labkit.widgets.picture import PictureView
 from labkit.widgets.table import Table
 
@@ -167,9 +168,12 @@ class Explorer(widgets.VBox):
             self._say(f"{self.picker.label}{how}{engine}", "status")
 
     def close(self) -> None:
-        """End live mode and the widget."""
+        """End live mode, the widget, and what is in it."""
         self._end_live()
-        super().close()
+        if self.comm is not None:
+            for part in parts(self):
+                part.close()
+            super().close()
 
     def _look(self) -> None:
         """Another tab: draw what is on it."""

@@ -18,6 +18,7 @@ from labkit.plot.ladder import ladder
 from labkit.plot.style import Picture
 from labkit.plot.timeline import timeline
 from labkit.plot.track import Stop, badges, base_map, stops
+from labkit.widgets.parts import parts
 from labkit.widgets.picture import PictureView
 
 CELL = 'style="text-align: left; vertical-align: top; padding: 1px 10px 1px 0"'
@@ -40,8 +41,6 @@ class JourneyView(widgets.VBox):
         >>> JourneyView(Journey.load("tests/unit/journeys/drop.json"))
         <journey of curl -s --max-time 0.5 203.0.113.10: packet 1, step 1 of 6>
     """
-
-    _parts: tuple[widgets.Widget, ...] = ()
 
     def __init__(self, journey: Journey) -> None:
         if not journey.packets:
@@ -68,8 +67,6 @@ class JourneyView(widgets.VBox):
             [self.packet, self.back, self.on, self.step], layout=widgets.Layout(flex_flow="wrap")
         )
         super().__init__([controls, self.told, self.tabs])
-        views = (self.map, self.steps, self.ladder)
-        self._parts = (*controls.children, controls, self.told, *views, self.tabs)
         self._choose()
         self.packet.observe(lambda _: self._choose(), "value")
         self.step.observe(lambda _: self._look(), "value")
@@ -92,9 +89,10 @@ class JourneyView(widgets.VBox):
 
     def close(self) -> None:
         """End the widget, and what is in it."""
-        for part in self._parts:
-            part.close()
-        super().close()
+        if self.comm is not None:
+            for part in (*parts(self), *parts(self.map), self.map):  # the map may be in no tab
+                part.close()
+            super().close()
 
     def _choose(self) -> None:
         """Another packet: its first step."""

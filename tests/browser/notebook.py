@@ -12,9 +12,13 @@ print("ready")""",
     "Explorer(lab)",
     "start_here.how_many",
     "start_here.which_network",
-    'Prediction("an address", "Which address will web have?")',
+    'guess = Prediction("an address", "Which address does web have?")\nguess',
     "start_here.first",
     'JourneyView(Journey.load("nat.json"))',
     'lab.host1.sh("docker run -d --name first --network none nginx")',
+    """\
+display(start_here.how_many.grade(len(lab.host1.snapshot().networks)))
+display(guess.grade(lab.host1.sh("docker exec web hostname -I").strip()))""",
+    'lab.host1.sh("docker rm -f first; docker run -d --name first nginx")',
     "lab.stop()",
 )

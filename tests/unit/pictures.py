@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from ipywidgets.widgets.widget import _instances
 from matplotlib.transforms import Bbox
 
 from labkit.model.journey import Journey
@@ -26,6 +28,12 @@ JOURNEYS = {
     path.stem: Journey.load(path) for path in sorted(FOLDER.with_name("journeys").glob("*.json"))
 }
 scenes = pytest.mark.parametrize("snapshot", SCENES.values(), ids=SCENES)
+
+
+def open_lines() -> set[str]:
+    """The ids of all widgets that have a line to the browser."""
+    gc.collect()  # one that nobody holds closes itself
+    return set(_instances)
 
 
 def texts(figure: Picture) -> list[str]:

@@ -132,12 +132,13 @@ class TestPredictionWidget:
         assert one.committed == {"host"}
         assert radio.disabled
         assert button.disabled
+        assert '<div role="status">' in place.value
         assert "committed" in place.value
 
     def test_nothing_chosen_is_answered_and_can_be_mended(self, one):
         _, radio, button, place = one.widget().children
         button.click()
-        assert "choose one of: bridge; host" in place.value
+        assert '<div role="alert">choose one of: bridge; host' in place.value
         assert not radio.disabled
         radio.value = "bridge"
         button.click()
@@ -153,6 +154,8 @@ class TestPredictionWidget:
     def test_text_commits(self):
         free = Prediction("address", "Which address?")
         _, box, button, _place = free.widget().children
+        assert box.description == "Prediction:"
+        assert "address" in button.tooltip
         box.value = "172.17.0.2"
         button.click()
         assert free.committed == {"172.17.0.2"}
@@ -224,7 +227,9 @@ class TestExercise:
         task, buttons, place = exercise.widget().children
         assert "<code>x</code>" in task.value
         check, hint, solution = buttons.children
+        assert all("a title" in button.tooltip for button in buttons.children)
         check.click()
+        assert '<div role="status">' in place.value
         assert "keep working" in place.value
         hint.click()
         assert "(1 of 2) look" in place.value

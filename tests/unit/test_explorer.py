@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import msgspec
 import pytest
+from pictures import open_lines
 
 from labkit import Snapshot, topology
 from labkit.errors import LabStopped, UsageError
@@ -340,6 +341,18 @@ class TestLiveMode:
         live.close()
         assert threads() == []
         assert lab.hosts[0].calls[0].cancelled()
+
+    def test_closed_leaves_no_line_to_the_browser_and_no_thread(self, lab):
+        before = open_lines(), threading.active_count()
+        explorer = Explorer(lab)
+        drawn = self.next_status(explorer)
+        explorer.toggle.value = True
+        assert drawn.wait(PATIENCE)
+        assert len(threads()) == 1
+        assert len(open_lines() - before[0]) > 20
+        explorer.close()
+        explorer.close()
+        assert (open_lines(), threading.active_count()) == before
 
     def test_ends_by_itself_with_the_lab_and_says_so(self, live, lab):
         said = threading.Event()

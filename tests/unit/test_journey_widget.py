@@ -1,11 +1,12 @@
 """The view of a journey, on its traits, with saved journeys and no lab."""
 
 import re
+import threading
 from itertools import pairwise
 
 import msgspec
 import pytest
-from pictures import JOURNEYS
+from pictures import JOURNEYS, open_lines
 
 from labkit import JourneyView
 from labkit.errors import UsageError
@@ -194,14 +195,25 @@ def test_the_table_has_every_step(view):
         assert all(change in told for change in step.rewritten)
 
 
-def test_closing_it_closes_all_that_is_in_it():
-    view = JourneyView(JOURNEYS["drop"])
-    parts, left = [], [view]
-    while left:
-        part = left.pop()
-        parts.append(part)
-        left += getattr(part, "children", ())
-    assert len(parts) == 11
-    assert all(part.comm is not None for part in parts)
+@pytest.mark.parametrize("snapshots", [JOURNEYS["nat"].snapshots, ()], ids=["map", "no map"])
+def test_closing_it_leaves_no_line_to_the_browser_and_no_thread(snapshots):
+    before = open_lines(), threading.active_count()
+    view = JourneyView(msgspec.structs.replace(JOURNEYS["nat"], snapshots=snapshots))
+    for number in range(len(view.tabs.titles)):
+        view.tabs.selected_index = number
+        view.on.click()
+    assert len(open_lines() - before[0]) > 20
     view.close()
-    assert all(part.comm is None for part in parts)
+    view.close()
+    assert (open_lines(), threading.active_count()) == before
+
+
+def test_what_is_picked_to_go_there_has_no_details_to_open(view):
+    for number, picture in ((1, view.steps), (2, view.ladder)):
+        view.tabs.selected_index = number
+        assert picture.shown["things"]
+        assert all(t["details"] == t["commands"] == [] for t in picture.shown["things"])
+    view.packet.value = 2
+    view.tabs.selected_index = 1
+    assert all(t["details"] == t["commands"] == [] for t in view.steps.shown["things"])
+    assert all(t["details"] for t in view.map.shown["things"])  # there they can be opened

@@ -6,6 +6,7 @@ from itertools import pairwise
 import msgspec
 import pytest
 from pictures import (
+    JOURNEYS,
     LABS,
     SCENES,
     cut_off,
@@ -344,6 +345,22 @@ def test_stations_and_outside_hang_on_the_lan():
     x, y = figure.find("eth0 of outside").path[0]  # by the router's box, 12 points high
     assert undrawn(figure, ((x, y), (x, below - 17))) == []
     assert undrawn(figure, ((x, below - 5), (x, below))) == []
+
+
+def test_the_router_is_there_once_and_outside_hangs_on_it():
+    journey = JOURNEYS["nat"]
+    figure = topology(*reversed(journey.snapshots), LABS["overlay"][-1])
+    assert_readable(figure)
+    shown = texts(figure)
+    assert [t for t in shown if t.startswith("router")] == ["router"]
+    cable = figure.find("eth0 of outside ↔ outside of router")
+    assert cable.path[0] == figure.find("eth0 of outside").path[0]
+    assert cable.path[-1] == figure.find("outside of router").path[0]
+    assert undrawn(figure, cable.path) == []
+    assert not figure.find("outside of router ↔ LAN")
+    assert figure.find("lan of router ↔ LAN")
+    lan = next(t for t in figure.things if t.kind == "LAN")
+    assert max(y for _, y in cable.path) < lan.box[1]
 
 
 def test_many_stations_stay_apart():

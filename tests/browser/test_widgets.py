@@ -147,7 +147,7 @@ def live(page: Page) -> Locator:
 
 def test_the_explorer_shows_the_map_and_under_it_a_table(page: Page):
     expect(the_map(page)).to_have_attribute("alt", "map of host1: 1 container, 1 bridge")
-    expect(status(page)).to_have_text("host1 as it is now")
+    expect(status(page)).to_have_text("host1 as of the last refresh")
     summary = output(page, EXPLORER).get_by_text("As a table, when this cell ran")
     summary.click()
     expect(output(page, EXPLORER).get_by_role("table")).to_be_visible()
@@ -212,6 +212,7 @@ def test_another_host_can_be_chosen(page: Page):
     expect(the_map(page)).to_have_attribute("alt", "map of host2: 0 containers, 1 bridge")
     choice.select_option("all hosts")
     expect(thing(page, "lab host host2 on host2")).to_be_visible()
+    expect(status(page)).to_have_text("all hosts as of the last refresh")
     photograph_now(page, "all_hosts")
     choice.select_option("host1")
     expect(the_map(page)).to_have_attribute("alt", "map of host1: 1 container, 1 bridge")
@@ -241,7 +242,7 @@ def test_live_mode_draws_a_new_container_without_a_click(page: Page):
 
 def test_refresh_reads_the_network_again(page: Page):
     output(page, EXPLORER).get_by_role("button", name="Refresh").click()
-    expect(status(page)).to_have_text("host1 as it is now")
+    expect(status(page)).to_have_text("host1 as of the last refresh")
 
 
 def test_a_prediction_is_committed_once(page: Page):
@@ -384,6 +385,7 @@ def test_after_a_reload_of_the_page_a_journey_goes_on(page: Page):
     place.get_by_role("button", name="Next").click()
     expect(step(page)).to_have_attribute("aria-valuetext", "2")
     place.get_by_role("tab", name="Map").click()
+    expect(place.get_by_role("tab", name="Map")).to_have_attribute("aria-selected", "true")
     expect(badges(page)).to_have_text(["1", "2"])
 
 

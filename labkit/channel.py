@@ -105,6 +105,7 @@ class Channel:
 
         The future holds the result; cancelling it gives the call up.
         """
+        self.require()
         return self._submit(self._call(name, put, arguments))
 
     def listen(self, node: str, path: str, refusal: Callable[[str], bytes]) -> Path:
@@ -146,7 +147,12 @@ class Channel:
             raise self._went("it ended")
 
     def _submit(self, work: Coroutine) -> concurrent.futures.Future:
-        return asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return asyncio.run_coroutine_threadsafe(work, self._loop)
+        except RuntimeError:  # another thread has closed the channel since we looked
+            work.close()
+            self.require()
+            raise
 
     def _result(self, future: concurrent.futures.Future):
         try:

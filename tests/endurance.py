@@ -125,7 +125,6 @@ def crowd(processes: int, seconds: float) -> int:
     """Labs of so many processes at once, started and stopped at random: how many there were."""
     with runs() as folder:
         environment = {**os.environ, "XDG_RUNTIME_DIR": str(folder)}
-        memory, files = _memory(), _files()
         started = [
             subprocess.Popen(
                 [sys.executable, "-c", CROWD, str(number), str(seconds)],
@@ -136,10 +135,17 @@ def crowd(processes: int, seconds: float) -> int:
         ended = [(process.communicate(), process.returncode) for process in started]
         assert [said[1] for said, status in ended if status] == []
         wait_for(lambda: left(folder, []) == [], "run directories, mounts, processes")
-        # Other programs come and go meanwhile; one lab's share is 58 MiB and 1,000 open files.
-        wait_for(lambda: _memory() > memory - (256 << 20), "memory")
-        wait_for(lambda: _files() < files + 2000, "open files")
         return sum(int(said[0]) for said, _ in ended)
+
+
+@contextlib.contextmanager
+def unchanged() -> Iterator[None]:
+    """This computer's memory and open files are afterwards what they were; for a quiet one."""
+    memory, files = _memory(), _files()
+    yield
+    # One lab's share is 58 MiB and 1,000 open files.
+    wait_for(lambda: _memory() > memory - (256 << 20), "memory")
+    wait_for(lambda: _files() < files + 2000, "open files")
 
 
 def row(count: int) -> int:

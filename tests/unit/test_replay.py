@@ -29,6 +29,7 @@ from labkit.widgets import Explorer
 ROOT = Path(__file__).parent.parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 RECORDED = recordings(RECORDINGS)
+QUICK = ("00", "05", "10")  # run in every test run; the others by ./lab test -m slow
 each_recording = pytest.mark.parametrize("path", RECORDED, ids=[p.name[:2] for p in RECORDED])
 SANITIZE = get_sanitize_patterns((ROOT / "tests/notebooks/sanitize.cfg").read_text())
 HOST_MODE = RECORDINGS / "06-host.jsonl.xz"
@@ -373,7 +374,13 @@ def texts(cell: nbformat.NotebookNode) -> list[tuple[str, str]]:
     return kept
 
 
-@each_recording
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(p, id=p.name[:2], marks=() if p.name[:2] in QUICK else pytest.mark.slow)
+        for p in RECORDED
+    ],
+)
 def test_a_notebook_shows_on_its_replay_what_is_stored(path, tmp_path):
     original = ROOT / "notebooks" / tape.about(path)["notebook"]
     copy = Path(shutil.copy(original, tmp_path / "renamed.ipynb"))

@@ -24,10 +24,8 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from labkit.errors import LabError, UsageError
-from labkit.machine import MACHINES, named
-from labkit.machine.image import architecture
+from labkit.machine import MACHINES
 from labkit.machine.prerequisites import TESTED, install_for_tests
-from labkit.machine.qemu import SYSTEMS
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -276,11 +274,7 @@ def test(options: list[str]) -> int:
             return status
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
         _prepare("26.1", "20.10")
-        system = SYSTEMS.get(architecture())
-        install_for_tests(TESTED | ({system.program: system.package} if system else {}))
-        virtual = named("virtual")
-        if virtual.available()[0]:
-            virtual.prepare("26.1")  # its state is made with all processors, before the tests
+        install_for_tests(TESTED)
     # All of a file (a notebook) in one process.
     return _tool(["pytest", "-n", str(AT_ONCE), "--dist", "loadscope", *options])
 

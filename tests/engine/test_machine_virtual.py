@@ -23,7 +23,8 @@ from labkit.machine.virtual import VirtualMachine
 from tests.engine.conftest import gone_within, leftovers, processes
 
 ABLE, WHY = VirtualMachine().available()
-pytestmark = pytest.mark.skipif(not ABLE, reason=WHY)
+# Slow: without hardware's help its saved state alone takes two minutes.
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not ABLE, reason=WHY)]
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,13 @@ import asyncio
 import importlib
 import os
 import signal
+import socket
 import sys
 import traceback
 
 from labkit.agent import engine, network, one_id
 from labkit.agent.events import events
-from labkit.agent.journey import journey
+from labkit.agent.journey import SO_TIMESTAMPNS, journey
 from labkit.agent.observe import observe
 from labkit.agent.process import Children, execute
 from labkit.agent.wire import Call, Wire, copy, deliver, streams
@@ -24,6 +25,11 @@ class Agent:
         self.children = Children()
         self.nodes: dict[str, network.Node] = {}
         self.tracing = asyncio.Lock()
+        # The kernel notes when a frame passes only while somebody wants to know, and begins a
+        # moment late (net_enable_timestamp): a journey's first frames would bear the time at
+        # which they were read, not that of their way.
+        self.clock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.clock.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
 
     async def build(self, call: Call, hosts: int, stations: int) -> list[dict]:
         """Make the lab that large, every engine ready: what there is now, and where."""

@@ -24,6 +24,10 @@ fi
 modprobe -a br_netfilter nf_conntrack_netlink nft_compat xt_conntrack xt_addrtype xt_MASQUERADE \
     xt_nat xt_comment veth vxlan macvlan ipvlan 8021q ip_vs ip_vs_rr xfrm_user
 
+# On an ordinary Docker host a container's namespaces begin with that host's settings of IPv4, and
+# Swarm's load balancer needs its ip_forward. Here hosts are namespaces: settings come from them.
+echo 3 > /proc/sys/net/core/devconf_inherit_init_net  # the creator's: sysctl/net.rst
+
 # QEMU's ports: the first is the agent's standard input and output, the second tells the time. That
 # one answers when both are connected; again when the machine is restored, with its clock behind.
 until clock=$(echo /dev/vport?p2) && read -r now < "$clock"; do sleep 0.05; done 2> /dev/null

@@ -3,7 +3,8 @@
 Made once by booting it, and kept beside what it was booted from: ``state-KEY/`` with ``ram``, the
 guest's memory as a file which QEMU maps (pages that nobody touches are never read), ``devices``,
 the rest of the state, and ``how.json``, the accelerator and processors that it was made with. A
-state fits one version of QEMU, of the agent and of the boot scripts: the key changes with them.
+state fits one version of QEMU, of the agent and of the boot scripts: the key changes with them. The
+one before stays, for who goes from one version to another and back.
 """
 
 from __future__ import annotations
@@ -62,8 +63,9 @@ def make(form: Path, say: builder.Say) -> Path:
     with alone(form / "lock", say):
         if _fits(state):  # somebody else made it while we waited
             return state
-        for old in (*form.glob("state-*"), *form.glob("half.state-*")):
-            shutil.rmtree(old)
+        kept = sorted(form.glob("state-*"), key=lambda path: path.stat().st_mtime)[-1:]
+        for old in {*form.glob("state-*"), *form.glob("half.state-*")} - {*kept} | {state}:
+            shutil.rmtree(old, ignore_errors=True)
         half.mkdir()
         _ramdisk(form, half / "initrd")
         kernel, ramdisk = form / "kernel", half / "initrd"

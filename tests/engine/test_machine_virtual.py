@@ -22,6 +22,7 @@ from labkit.machine import virtual_state
 from labkit.machine.virtual import VirtualMachine
 from tests.engine.conftest import gone_within, leftovers, processes
 
+CURL = "curl --silent --show-error --retry 20 --retry-connrefused --retry-delay 1"
 ABLE, WHY = VirtualMachine().available()
 # Slow: without hardware's help its saved state alone takes two minutes.
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(not ABLE, reason=WHY)]
@@ -47,7 +48,7 @@ def test_its_clock_is_right_although_its_state_is_old(virtual):
 
 def test_a_container_publishes_a_port_and_the_snapshot_shows_it(virtual):
     web = virtual.host1.run("nginx", name="web", publish="8080:80")
-    page = virtual.node("outside").read("curl --silent --show-error 192.168.56.11:8080")
+    page = virtual.node("outside").read(f"{CURL} 192.168.56.11:8080")
     assert "nginx" in page
     snapshot = virtual.host1.snapshot()
     assert "web" in [container.name for container in snapshot.containers]

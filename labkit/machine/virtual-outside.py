@@ -23,6 +23,7 @@ import time
 UNUSED = 300  # seconds without work after which the machine is paused
 WORK = 0.05  # processor seconds a second that are work: idling engines take less
 RESTORE = 120  # seconds in which a saved state is restored, or never will be
+NAP = 60  # seconds that it is paused at most before a look: something in it may wait for a time
 LOOK = 10  # seconds from one look to the next
 
 
@@ -137,9 +138,10 @@ def watch(qemu: Qemu) -> str:
             qemu.process.send_signal(signal.SIGSTOP)
             again = select.poll()
             again.register(0, select.POLLIN)
-            again.poll()
+            if again.poll(NAP * 1000):  # the learner has written something, or has gone
+                used = time.monotonic()
             qemu.process.send_signal(signal.SIGCONT)
-            used = time.monotonic()
+            last = qemu.seconds()
 
 
 def main() -> int:

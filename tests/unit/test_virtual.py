@@ -206,6 +206,15 @@ def test_restoring_that_never_ends_is_given_up(tmp_path):
         file.close()
 
 
+def test_what_waits_for_a_time_in_an_unused_machine_goes_on_after_a_nap(tmp_path):
+    quick = "names.update(UNUSED=0, LOOK=0.3, NAP=0.01)"
+    machine = outside(tmp_path, "sleep 1; echo done; exec sleep 1000", quick)
+    assert machine.stdout.readline() == b"done\n"
+    machine.stdin.close()
+    machine.wait(10)
+    machine.stdout.close()
+
+
 def test_unused_machine_stands_still_until_it_is_spoken_to(tmp_path):
     quick = "names.update(UNUSED=0, LOOK=0.01)"
     machine = outside(tmp_path, 'echo $$; while read -r line; do echo "$line"; done', quick)

@@ -21,10 +21,12 @@ PATIENCE = 5  # seconds for that trial
 
 # What a kernel spends on guarding against its users, it spends ten times over in software
 # emulation. Whoever can reach this one is its root already, and its door is QEMU.
+# On a loaded computer emulated timers come late: their check at boot would end in a panic, and a
+# later one in a slow clock.
 KERNEL = (
     "quiet", "panic=-1", "mitigations=off", "nokaslr", "norandmaps", "init_on_alloc=0", "audit=0",
     "nowatchdog", "rcupdate.rcu_expedited=1", "rcupdate.rcu_cpu_stall_suppress=1",
-    "random.trust_cpu=on",
+    "random.trust_cpu=on", "no_timer_check", "tsc=reliable",
 )  # fmt: skip
 
 

@@ -85,7 +85,6 @@ class Channel:
         The sink runs in the caller's thread. An interrupt (KeyboardInterrupt) gives the call up
         at the other end too, then goes on.
         """
-        self.require()
         arrived: queue.SimpleQueue = queue.SimpleQueue()
         future = self.open(name, arrived.put, **arguments)
         future.add_done_callback(lambda _: arrived.put(None))

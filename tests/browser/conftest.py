@@ -17,7 +17,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, sync_playwright
 
 from labkit.headless import METADATA
 from labkit.machine.prerequisites import BROWSER
@@ -111,12 +111,17 @@ class Complaints(list[str]):
     def listen(self, page: Page) -> None:
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.append(f"page: {error}"))
-        page.on("requestfailed", lambda r: self.append(f"request: {r.url} {r.failure}"))
+        page.on("requestfailed", self._failed)
         page.on("response", lambda r: r.status >= 400 and self.append(f"{r.status}: {r.url}"))
 
     def forgive_late_models(self) -> None:
         """Forget what a page said of models that came too late; it is loaded again."""
         self[:] = [each for each in self if not LATE.fullmatch(each)]
+
+    def _failed(self, request: Request) -> None:
+        # A page that is loaded again drops what it had asked for: nothing has failed then.
+        if request.failure != "net::ERR_ABORTED":
+            self.append(f"request: {request.url} {request.failure}")
 
     def _console(self, message: ConsoleMessage) -> None:
         if message.type == "error":

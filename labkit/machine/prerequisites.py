@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -28,17 +29,34 @@ SQUASHFS = {"mksquashfs": "squashfs-tools"}
 BROWSER = "chromium"
 """The browser in which the tests try the widgets, and its Debian package."""
 
-TESTED = {BROWSER: BROWSER, "newuidmap": "uidmap", "sudo": "sudo"}
-"""What the tests need besides: a browser, and what an ordinary user's machines need."""
+TESTED = {
+    BROWSER: BROWSER,
+    "libatomic.so.1": "libatomic1",
+    "newuidmap": "uidmap",
+    "sudo": "sudo",
+}
+"""What the tests need besides: a browser, a library of Playwright's own Node.js, and what an
+ordinary user's machines need."""
 
 
 def missing(programs: dict[str, str] = PROGRAMS) -> tuple[str, ...]:
     """The Debian packages that this system lacks, in alphabetical order."""
-    path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
-    packages = {programs[name] for name in programs if not shutil.which(name, path=path)}
+    packages = {package for name, package in programs.items() if not _there(name)}
     if not KEYRING.exists():
         packages.add(KEYS)
     return tuple(sorted(packages))
+
+
+def _there(name: str) -> bool:
+    """Whether this system has the program of that name, or the shared library."""
+    if ".so." not in name:
+        path = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+        return shutil.which(name, path=path) is not None
+    try:
+        ctypes.CDLL(name)
+    except OSError:
+        return False
+    return True
 
 
 def is_debian(release: Path = Path("/etc/os-release")) -> bool:

@@ -1,10 +1,12 @@
 """What can break in a lab is answered with one sentence, and a new lab starts."""
 
 import concurrent.futures
+import contextlib
 import os
 import signal
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labkit import Lab
@@ -109,20 +111,20 @@ def test_a_container_out_of_memory(broken):
 
 def test_a_computer_that_sleeps(broken):
     """What was under way when the machine was stopped (SIGSTOP) ends when it goes on."""
-    tree = [agent_of(broken)]
-    for pid in tree:
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            tree += map(int, (task / "children").read_text().split())
+    agent = psutil.Process(agent_of(broken))
+    tree = [agent, *agent.children(recursive=True)]
     assert len(tree) > 5
     with concurrent.futures.ThreadPoolExecutor() as pool:
         running = pool.submit(broken.host1.read, "sleep 0.3; echo awake")
-        for pid in tree:
-            os.kill(pid, signal.SIGSTOP)
         try:
+            for process in tree:
+                with contextlib.suppress(psutil.NoSuchProcess):  # a shell that has just ended
+                    process.suspend()
             with pytest.raises(concurrent.futures.TimeoutError):
                 running.result(timeout=1)
         finally:
-            for pid in tree:
-                os.kill(pid, signal.SIGCONT)
+            for process in tree:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    process.resume()
         assert running.result(timeout=60) == "awake\n"
     assert broken.host1.docker.ping()

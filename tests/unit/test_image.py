@@ -403,6 +403,12 @@ def test_missing_packages_are_found_by_their_programs(monkeypatch):
     assert set(prerequisites.PROGRAMS.values()) <= set(prerequisites.missing())
 
 
+def test_a_missing_library_is_found_by_its_name():
+    there, absent = {"libc.so.6": "libc6"}, {"libnone.so.1": "libnone1"}
+    assert "libc6" not in prerequisites.missing(there)
+    assert "libnone1" in prerequisites.missing(absent)
+
+
 def test_steps_are_lines_in_a_log_and_bars_on_a_terminal(capsys):
     with Steps(Console(file=io.StringIO(), force_terminal=False)) as steps:
         steps("toolbox", "extracting archives", 7)

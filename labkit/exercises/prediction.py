@@ -120,7 +120,10 @@ class Prediction:
         wide = ipywidgets.Layout(width="auto")
         boxes: list[ipywidgets.Widget]
         if not self.choices:
-            boxes = [ipywidgets.Text(description="Prediction:", placeholder="your answer")]
+            # Told as a whole when it is left: letters wait in the browser while the kernel is busy,
+            # and the button's click would overtake them.
+            words = {"description": "Prediction:", "placeholder": "your answer"}
+            boxes = [ipywidgets.Text(**words, continuous_update=False)]
         elif self.many:
             boxes = [
                 ipywidgets.Checkbox(description=c, indent=False, layout=wide) for c in self.choices

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from labkit import Lab
@@ -39,13 +40,16 @@ def leftovers(run: Path) -> list[str]:
 
 
 def processes(word: str) -> list[int]:
-    """The ids of the processes that have that text on their command line, the oldest first."""
+    """The ids of the processes that have that text on their command line, the oldest first.
+
+    The kernel begins again with small ids at some time: they tell nothing of age.
+    """
     found = []
-    for place in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):  # it has just ended
-            if word in (place / "cmdline").read_text(errors="replace"):
-                found.append(int(place.name))
-    return sorted(found)
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.NoSuchProcess):  # it has just ended
+            if any(word in argument for argument in process.cmdline()):
+                found.append((process.create_time(), process.pid))
+    return [number for _, number in sorted(found)]
 
 
 def gone_within(run: Path, seconds: float) -> list[str]:

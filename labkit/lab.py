@@ -45,7 +45,7 @@ class Lab:
         hosts: int = 1,
         stations: int = 0,
         engine: str = "26.1",
-        image: Path | None = None,
+        image: Path | str | None = None,
         machine: str | None = None,
     ) -> None:
         for name, count, least in (("hosts", hosts, 1), ("stations", stations, 0)):
@@ -124,6 +124,13 @@ class Lab:
             known = ", ".join(self._nodes)
             raise UsageError(f"there is no {name!r} in this lab; there are {known}")
         return self._nodes[name]
+
+    def host(self, name: str) -> Host:
+        """The lab host of that name."""
+        node = self.node(name)
+        if not isinstance(node, Host):
+            raise UsageError(f"{name} has no Docker Engine: it is no lab host")
+        return node
 
     def __getattr__(self, name: str) -> Node:
         if name.startswith("_"):

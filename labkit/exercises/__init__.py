@@ -8,7 +8,7 @@ from labkit.exercises.exercise import Exercise
 from labkit.exercises.prediction import Prediction
 from labkit.exercises.progress import Progress
 from labkit.exercises.state import Answer, Probe, State
-from labkit.exercises.verdict import Kind, Verdict, correct, missing, not_yet
+from labkit.exercises.verdict import Kind, Unmet, Verdict, correct, missing, not_yet
 
 __all__ = [
     "Answer",
@@ -19,6 +19,7 @@ __all__ = [
     "Probe",
     "Progress",
     "State",
+    "Unmet",
     "Verdict",
     "claim",
     "correct",

@@ -9,7 +9,7 @@ import ipywidgets
 from labkit import lab as labs
 from labkit.errors import LabError
 from labkit.exercises.state import Probe, State, read
-from labkit.exercises.verdict import Kind, Verdict, filled, html, marked, not_yet, said
+from labkit.exercises.verdict import Kind, Unmet, Verdict, filled, html, marked, not_yet, said
 
 
 class Exercise:
@@ -36,7 +36,7 @@ class Exercise:
         probes: Mapping[str, Probe] | None = None,
     ) -> None:
         self.title, self.task = title, task
-        self.judge, self.hints, self.script = check, hints, solution
+        self._check, self.hints, self.script = check, hints, solution
         self.host, self.probes = host, probes or {}
         self.hints_given = 0
         self.revealed = False
@@ -54,6 +54,13 @@ class Exercise:
     def read(self) -> State:
         """The state that a check judges, from the running lab."""
         return read(labs.current(), self.host, self.probes)
+
+    def judge(self, state: State) -> Verdict:
+        """What the check says about that state."""
+        try:
+            return self._check(state)
+        except Unmet as unmet:
+            return unmet.verdict
 
     def check(self) -> Verdict:
         """Look at the live lab and judge what is there. What was typed doesn't matter."""

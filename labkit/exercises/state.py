@@ -10,8 +10,9 @@ import msgspec
 import requests
 
 from labkit.errors import CommandError, LabError
+from labkit.exercises.verdict import Unmet, missing, not_yet
 from labkit.lab import Lab
-from labkit.model.snapshot import Container, Snapshot
+from labkit.model.snapshot import Container, Namespace, Snapshot
 from labkit.model.value import Value
 
 
@@ -51,6 +52,33 @@ class State(Value):
         """The running container of that name, or None."""
         return self.snapshot.container(name)
 
+    def exists(self, name: str) -> bool:
+        """There is a container of that name, running or not."""
+        return name in self.stopped or self.container(name) is not None
+
+    def running(self, name: str, run: str = "", mend: str = "", so_far: str = "") -> Container:
+        """The running container of that name; ``Unmet`` says why there is none.
+
+        Args:
+            name: of the container.
+            run: what to do if it does not exist.
+            mend: what to do if it exists and does not run.
+            so_far: what is right already; without it nothing is there to be judged.
+        """
+        if found := self.container(name):
+            return found
+        if name in self.stopped:
+            exists = f"{name} exists and is not running (its status is {self.stopped[name]}); "
+            raise Unmet(not_yet(so_far + exists + (mend or f"`docker start {name}`")))
+        none = f"{so_far}there is no container named {name} on {self.snapshot.host}"
+        raise Unmet((not_yet if so_far else missing)(none + f"; {run}" * bool(run)))
+
+    def inside(self, container: Container) -> Namespace:
+        """The network namespace of a container; ``Unmet`` if the snapshot has none."""
+        if found := self.snapshot.namespace(container.namespace):
+            return found
+        raise Unmet(not_yet(f"{container.name}'s network namespace can't be read; check again"))
+
     def answers(self, probe: str) -> bool:
         """That probe was made and succeeded."""
         return probe in self.probes and self.probes[probe].ok
@@ -67,7 +95,7 @@ class State(Value):
 
 def read(lab: Lab, host: str, probes: Mapping[str, Probe]) -> State:
     """The state of a lab host now. Nothing is printed; a probe that fails is an answer too."""
-    here = lab.node(host)
+    here = lab.host(host)
     # The probes come first: the counters in the snapshot then include them.
     with ThreadPoolExecutor() as pool:  # together: one that waits for nothing costs a second
         answers = dict(zip(probes, pool.map(lambda p: _ask(lab, p), probes.values()), strict=True))

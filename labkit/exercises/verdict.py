@@ -75,6 +75,14 @@ class Verdict:
         )
 
 
+class Unmet(Exception):
+    """Ends a check at something that lacks; ``Exercise.judge`` gives its verdict."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
 def correct(message: str) -> Verdict:
     """The goal is reached; the sentence says what was found."""
     return Verdict(Kind.CORRECT, message)

@@ -96,10 +96,13 @@ class Wiring(Value):
 
 def wiring(snapshot: Snapshot, name: str) -> Wiring | None:
     """The wiring of that container; None when it is not running."""
-    container, host = snapshot.container(name), snapshot.root
+    container = snapshot.container(name)
     inside = snapshot.namespace(container.namespace) if container else None
-    if inside is None:
-        return None
+    return _wired(snapshot, inside) if inside else None
+
+
+def _wired(snapshot: Snapshot, inside: Namespace) -> Wiring:
+    host = snapshot.root
     eth0 = next((i for i in inside.interfaces if i.kind == "veth"), None)
     if eth0 is None or eth0.peer is None or eth0.peer.namespace != host.id:
         return Wiring(inside=inside, eth0=eth0)
@@ -118,157 +121,166 @@ class _LacksError(Exception):
     """What a step found in place of what it looked for."""
 
 
-# Each step says what it found, or raises what is lacking. A step can count on those before it.
+class _Way:
+    """A container's way to outside. Each step says what it found, or raises what is lacking.
 
-
-def _cable(state: State, name: str, w: Wiring) -> str:
-    host = state.snapshot.root
-    if w.eth0 and w.end:
-        return f"{w.eth0.name} in {name}, {w.end.name} on host1"
-    if w.eth0:
-        raise _LacksError(f"{w.eth0.name} is in {name}, but its other end is not on host1")
-    others = [i for i in w.inside.interfaces if i.kind != "loopback"]
-    if others:
-        raise _LacksError(f"{others[0].name} in {name} is no end of a veth pair")
-    for end in host.interfaces:
-        other = next((i for i in host.interfaces if end.peer and i.index == end.peer.index), None)
-        if end.kind == "veth" and end.peer.namespace == host.id and other:
-            raise _LacksError(
-                f"{end.name} and {other.name} are a pair, and both ends are on host1; "
-                f"`ip link set NAME netns PID` moves one of them into {name}"
-            )
-    raise _LacksError(f"{name} holds only lo")
-
-
-def _bridge(state: State, name: str, w: Wiring) -> str:
-    if w.bridge is None:
-        raise _LacksError(f"{w.end.name} is plugged into nothing: it has no master")
-    dockers = {n.bridge: n.name for n in state.snapshot.networks if n.bridge}
-    if w.bridge.name in dockers:
-        raise _LacksError(
-            f"{w.end.name} is a port of {w.bridge.name}, and that is Docker's network "
-            f"{dockers[w.bridge.name]}; make a bridge of your own"
-        )
-    return f"{w.end.name} is a port of {w.bridge.name}"
-
-
-def _power(state: State, name: str, w: Wiring) -> str:
-    where = ((w.bridge, "on host1"), (w.end, "on host1"), (w.eth0, f"in {name}"))
-    down = [f"{i.name} {place}" for i, place in where if not i.up]
-    if down:
-        raise _LacksError(f"{', '.join(down)}: down")
-    return "the bridge and both ends of the cable are up"
-
-
-def _addresses(state: State, name: str, w: Wiring) -> str:
-    mine, gate = address(w.eth0), address(w.bridge)
-    if mine is None:
-        raise _LacksError(f"{w.eth0.name} in {name} has no IPv4 address")
-    if gate is None:
-        raise _LacksError(f"{w.eth0.name} has {mine}; {w.bridge.name} has no IPv4 address")
-    for interface, its in ((w.eth0, mine), (w.bridge, gate)):
-        if its.network.prefixlen == 32:
-            raise _LacksError(
-                f"{interface.name} has {its}, a subnet of one address: it has no neighbours; "
-                "give the length, such as /24, with the address"
-            )
-    if mine.network != gate.network:
-        raise _LacksError(
-            f"{w.eth0.name} has {mine}, {w.bridge.name} has {gate}: they are in different subnets"
-        )
-    if mine.ip == gate.ip:
-        raise _LacksError(f"{w.eth0.name} and {w.bridge.name} both have {mine.ip}")
-    for other in state.snapshot.root.interfaces:
-        its = address(other)
-        if other.name != w.bridge.name and its and its.network.overlaps(gate.network):
-            raise _LacksError(f"{gate.network} is behind {other.name} already: host1 has {its}")
-    return f"{w.eth0.name} has {mine}, {w.bridge.name} has {gate}"
-
-
-def _route(state: State, name: str, w: Wiring) -> str:
-    gate = str(address(w.bridge).ip)
-    if not any(r.destination == "default" for r in w.inside.routes):
-        raise _LacksError(f"{name} has no default route")
-    if w.gateway != gate:
-        raise _LacksError(
-            f"{name}'s default route names {w.gateway or 'no gateway'}; its gateway to host1 is "
-            f"{w.bridge.name}, {gate}"
-        )
-    return f"{name}'s default route is by {gate}"
-
-
-def _entry(state: State, w: Wiring) -> ConntrackEntry | None:
-    """What host1 wrote down about the probe's ping: the newest entry of such a ping.
-
-    An entry of ICMP is kept 30 seconds; those of earlier pings have fewer left. Only a packet that
-    leaves the host is written down: one that FORWARD drops is not.
+    A step can count on those before it: they have set what it reads.
     """
-    asks = (str(address(w.eth0).ip), OUTSIDE)
-    entries = [
-        e
-        for e in state.snapshot.root.conntrack
-        if e.protocol == "icmp" and (e.original.source, e.original.destination) == asks
-    ]
-    newest = max(entries, key=lambda e: (e.timeout, e.snat, e.seen_reply), default=None)
-    return newest if newest and newest.timeout >= 25 else None
+
+    eth0: Interface
+    end: Interface
+    bridge: Interface
+    mine: str  # the address in the container
+    gate: str  # that of the bridge
+    entry: ConntrackEntry
+
+    def __init__(self, state: State, name: str, wired: Wiring) -> None:
+        self.state, self.name, self.wired = state, name, wired
+        self.host = state.snapshot.root
+
+    def cabled(self) -> str:
+        eth0, end = self.wired.eth0, self.wired.end
+        if eth0 and end:
+            self.eth0, self.end = eth0, end
+            return f"{eth0.name} in {self.name}, {end.name} on host1"
+        if eth0:
+            raise _LacksError(f"{eth0.name} is in {self.name}, but its other end is not on host1")
+        others = [i for i in self.wired.inside.interfaces if i.kind != "loopback"]
+        if others:
+            raise _LacksError(f"{others[0].name} in {self.name} is no end of a veth pair")
+        at = {i.index: i for i in self.host.interfaces}
+        for here in self.host.interfaces:
+            there = at.get(here.peer.index) if here.peer else None
+            if here.peer and here.peer.namespace == self.host.id and there:
+                raise _LacksError(
+                    f"{here.name} and {there.name} are a pair, and both ends are on host1; "
+                    f"`ip link set NAME netns PID` moves one of them into {self.name}"
+                )
+        raise _LacksError(f"{self.name} holds only lo")
+
+    def plugged(self) -> str:
+        if self.wired.bridge is None:
+            raise _LacksError(f"{self.end.name} is plugged into nothing: it has no master")
+        self.bridge = self.wired.bridge
+        dockers = {n.bridge: n.name for n in self.state.snapshot.networks if n.bridge}
+        if self.bridge.name in dockers:
+            raise _LacksError(
+                f"{self.end.name} is a port of {self.bridge.name}, and that is Docker's network "
+                f"{dockers[self.bridge.name]}; make a bridge of your own"
+            )
+        return f"{self.end.name} is a port of {self.bridge.name}"
+
+    def powered(self) -> str:
+        where = ((self.bridge, "on host1"), (self.end, "on host1"), (self.eth0, f"in {self.name}"))
+        down = [f"{i.name} {place}" for i, place in where if not i.up]
+        if down:
+            raise _LacksError(f"{', '.join(down)}: down")
+        return "the bridge and both ends of the cable are up"
+
+    def addressed(self) -> str:
+        mine, gate = address(self.eth0), address(self.bridge)
+        if mine is None:
+            raise _LacksError(f"{self.eth0.name} in {self.name} has no IPv4 address")
+        if gate is None:
+            raise _LacksError(
+                f"{self.eth0.name} has {mine}; {self.bridge.name} has no IPv4 address"
+            )
+        for interface, its in ((self.eth0, mine), (self.bridge, gate)):
+            if its.network.prefixlen == 32:
+                raise _LacksError(
+                    f"{interface.name} has {its}, a subnet of one address: it has no neighbours; "
+                    "give the length, such as /24, with the address"
+                )
+        if mine.network != gate.network:
+            raise _LacksError(
+                f"{self.eth0.name} has {mine}, {self.bridge.name} has {gate}: "
+                "they are in different subnets"
+            )
+        if mine.ip == gate.ip:
+            raise _LacksError(f"{self.eth0.name} and {self.bridge.name} both have {mine.ip}")
+        for other in self.host.interfaces:
+            has = address(other)
+            if other.name != self.bridge.name and has and has.network.overlaps(gate.network):
+                raise _LacksError(f"{gate.network} is behind {other.name} already: host1 has {has}")
+        self.mine, self.gate = str(mine.ip), str(gate.ip)
+        return f"{self.eth0.name} has {mine}, {self.bridge.name} has {gate}"
+
+    def routed(self) -> str:
+        if not any(r.destination == "default" for r in self.wired.inside.routes):
+            raise _LacksError(f"{self.name} has no default route")
+        if self.wired.gateway != self.gate:
+            raise _LacksError(
+                f"{self.name}'s default route names {self.wired.gateway or 'no gateway'}; its "
+                f"gateway to host1 is {self.bridge.name}, {self.gate}"
+            )
+        return f"{self.name}'s default route is by {self.gate}"
+
+    def written(self) -> ConntrackEntry | None:
+        """What host1 wrote down about the probe's ping: the newest entry of such a ping.
+
+        An entry of ICMP is kept 30 seconds; those of earlier pings have fewer left. Only a packet
+        that leaves the host is written down: one that FORWARD drops is not.
+        """
+        asks = (self.mine, OUTSIDE)
+        entries = [
+            e
+            for e in self.host.conntrack
+            if e.protocol == "icmp" and (e.original.source, e.original.destination) == asks
+        ]
+        newest = max(entries, key=lambda e: (e.timeout, e.snat, e.seen_reply), default=None)
+        return newest if newest and newest.timeout >= 25 else None
+
+    def forwarded(self) -> str:
+        if not self.state.answers("forwarding"):
+            raise _LacksError(
+                "host1 forwards nothing at all: net.ipv4.ip_forward is 0; "
+                "`sysctl -w net.ipv4.ip_forward=1` puts it back"
+            )
+        entry = self.written()
+        if entry is None:
+            raise _LacksError(
+                f"the ping comes to host1 by {self.bridge.name} and does not leave it: no rule in "
+                "FORWARD accepts it"
+            )
+        self.entry = entry
+        return f"what comes from {self.bridge.name} may pass host1"
+
+    def known(self) -> str:
+        entry = self.entry
+        if entry.reply.destination == "192.168.56.11":
+            return "outside sees 192.168.56.11, host1's address"
+        if entry.reply.destination != entry.original.source:
+            raise _LacksError(
+                f"the source is rewritten to {entry.reply.destination}; that is not host1's "
+                "address on the LAN"
+            )
+        rules = self.host.rules("nat", "POSTROUTING")
+        yours = [r.spec for r in rules if "172.17.0.0/16" not in r.spec]
+        seen = f"outside sees {entry.original.source}, and its answer finds no way back"
+        if yours:
+            seen += f"; your rule `{yours[-1]}` does not match"
+        raise _LacksError(seen)
+
+    def answered(self) -> str:
+        if not self.entry.seen_reply:
+            raise _LacksError("the ping leaves with host1's address, and outside does not answer")
+        if not self.state.answers("ping"):
+            raise _LacksError(
+                "the answer comes back to host1 and ends there: no rule in FORWARD accepts what "
+                f"goes out by {self.bridge.name}"
+            )
+        return f"what belongs to a connection may go back by {self.bridge.name}"
 
 
-def _forward(state: State, name: str, w: Wiring) -> str:
-    if not state.answers("forwarding"):
-        raise _LacksError(
-            "host1 forwards nothing at all: net.ipv4.ip_forward is 0; "
-            "`sysctl -w net.ipv4.ip_forward=1` puts it back"
-        )
-    if _entry(state, w) is None:
-        raise _LacksError(
-            f"the ping comes to host1 by {w.bridge.name} and does not leave it: no rule in FORWARD "
-            "accepts it"
-        )
-    return f"what comes from {w.bridge.name} may pass host1"
-
-
-def _source(state: State, name: str, w: Wiring) -> str:
-    entry = _entry(state, w)
-    if entry.reply.destination == "192.168.56.11":
-        return "outside sees 192.168.56.11, host1's address"
-    if entry.reply.destination != entry.original.source:
-        raise _LacksError(
-            f"the source is rewritten to {entry.reply.destination}; that is not host1's address "
-            "on the LAN"
-        )
-    rules = [
-        r.spec
-        for c in state.snapshot.root.chains
-        if (c.table, c.name) == ("nat", "POSTROUTING")
-        for r in c.rules
-        if "172.17.0.0/16" not in r.spec
-    ]
-    seen = f"outside sees {entry.original.source}, and its answer finds no way back"
-    if rules:
-        seen += f"; your rule `{rules[-1]}` does not match"
-    raise _LacksError(seen)
-
-
-def _answers(state: State, name: str, w: Wiring) -> str:
-    if not _entry(state, w).seen_reply:
-        raise _LacksError("the ping leaves with host1's address, and outside does not answer")
-    if not state.answers("ping"):
-        raise _LacksError(
-            "the answer comes back to host1 and ends there: no rule in FORWARD accepts what goes "
-            f"out by {w.bridge.name}"
-        )
-    return f"what belongs to a connection may go back by {w.bridge.name}"
-
-
-STEPS: dict[str, Callable[[State, str, Wiring], str]] = {
-    "a cable": _cable,
-    "a bridge": _bridge,
-    "power": _power,
-    "addresses": _addresses,
-    "a default route": _route,
-    "requests may pass": _forward,
-    "a source that outside knows": _source,
-    "answers may pass": _answers,
+STEPS: dict[str, Callable[[_Way], str]] = {
+    "a cable": _Way.cabled,
+    "a bridge": _Way.plugged,
+    "power": _Way.powered,
+    "addresses": _Way.addressed,
+    "a default route": _Way.routed,
+    "requests may pass": _Way.forwarded,
+    "a source that outside knows": _Way.known,
+    "answers may pass": _Way.answered,
 }
 
 
@@ -283,27 +295,17 @@ def _ladder(done: list[str], lacks: str = "") -> str:
 
 def judge(state: State, name: str) -> Verdict:
     """How far that container is on the way from only lo to an answer from outside."""
-    container = state.container(name)
-    if container is None:
-        if name in state.stopped:
-            return not_yet(
-                f"{name} exists and is not running (its status is {state.stopped[name]}); "
-                f"`docker start {name}`"
-            )
-        return missing(
-            f"there is no container named {name} on host1; it is to run on the network none"
-        )
-    if container.network_mode != "none":
-        mode = "bridge" if container.network_mode == "default" else container.network_mode
+    container = state.running(name, "it is to run on the network none")
+    if container.mode != "none":
         return not_yet(
-            f"{name} is on the network {mode}: Docker has built that one; `docker rm -f {name}` "
-            "and run it with --network none"
+            f"{name} is on the network {container.mode}: Docker has built that one; "
+            f"`docker rm -f {name}` and run it with --network none"
         )
-    wired = wiring(state.snapshot, name)
+    way = _Way(state, name, _wired(state.snapshot, state.inside(container)))
     done: list[str] = []
     for title, step in STEPS.items():
         try:
-            done.append(f"{title}: {step(state, name, wired)}")
+            done.append(f"{title}: {step(way)}")
         except _LacksError as lacks:
             steps = f"step {len(done) + 1} of {len(STEPS)} comes next\n{_ladder(done, str(lacks))}"
             return not_yet(steps) if done else missing(steps)
@@ -324,7 +326,7 @@ def check_build(state: State) -> Verdict:
 def check_again(state: State) -> Verdict:
     """``second`` too, over a bridge and a subnet of its own."""
     first, own = (wiring(state.snapshot, name) for name in ("alone", "second"))
-    if first and own and own.bridge and own.bridge == first.bridge:
+    if first and own and own.end and own.bridge and own.bridge == first.bridge:
         return not_yet(
             f"{own.end.name}, second's cable, is a port of {own.bridge.name}, as alone's is; make "
             "a second bridge"

@@ -6,8 +6,8 @@ from labkit.exercises.exercise import Exercise
 from labkit.exercises.prediction import Prediction
 from labkit.exercises.progress import Progress
 from labkit.exercises.state import Probe, State
-from labkit.exercises.verdict import Verdict, correct, missing, not_yet
-from labkit.model.snapshot import Interface
+from labkit.exercises.verdict import Unmet, Verdict, correct, missing, not_yet
+from labkit.model.snapshot import Container, Interface
 
 empty_bridge = Prediction(
     "docker0 before any container",
@@ -47,39 +47,33 @@ neighbours = Prediction(
 )
 
 
-def _host_end(state: State, name: str) -> Interface | None:
+def _host_end(state: State, container: Container) -> Interface | None:
     """The end, on the host, of the cable of that container's eth0."""
-    container = state.container(name)
-    inside = state.snapshot.namespace(container.namespace) if container else None
-    eth0 = inside.interface("eth0") if inside else None
+    eth0 = state.inside(container).interface("eth0")
     if eth0 is None or eth0.peer is None:
         return None
     return next((i for i in state.snapshot.root.interfaces if i.index == eth0.peer.index), None)
 
 
-def _absent(state: State, names: tuple[str, ...]) -> Verdict | None:
-    gone = [n for n in names if state.container(n) is None]
-    if not gone:
-        return None
-    if len(gone) == len(names):
-        return missing(f"neither {' nor '.join(names)} is running on host1; start them as above")
-    return not_yet(
-        f"{gone[0]} is not running on host1; the task leaves both containers running: "
-        f"`docker start {gone[0]}`, or run it again as above"
-    )
+def _both(state: State) -> tuple[Container, Container]:
+    if not state.container("left") and not state.container("right"):
+        raise Unmet(missing("neither left nor right is running on host1; start them as above"))
+    so_far = "the task leaves both containers running; "
+    left, right = (state.running(n, "run it as above", "", so_far) for n in ("left", "right"))
+    return left, right
 
 
 def check_unplug(state: State) -> Verdict:
     """Left's cable must be out of docker0, right's must be in."""
-    if absent := _absent(state, ("left", "right")):
-        return absent
-    for name in ("left", "right"):
-        if not state.container(name).endpoints:
+    both = _both(state)
+    for container in both:
+        if not container.endpoints:
             return not_yet(
-                f"{name} is on no network: Docker took its cable away. Connect it again with "
-                f"`docker network connect bridge {name}`; the task is done without docker"
+                f"{container.name} is on no network: Docker took its cable away. Connect it again "
+                f"with `docker network connect bridge {container.name}`; the task is done "
+                "without docker"
             )
-    left, right = (_host_end(state, name) for name in ("left", "right"))
+    left, right = (_host_end(state, container) for container in both)
     if left is None:
         return not_yet(
             "left has no cable any more: its eth0, or that cable's end on host1, is gone. "
@@ -133,9 +127,7 @@ ip link set "$name" nomaster""",
 
 def check_silence(state: State) -> Verdict:
     """Left must not reach right; all else must still work."""
-    if absent := _absent(state, ("left", "right")):
-        return absent
-    left = _host_end(state, "left")
+    left = _host_end(state, _both(state)[0])
     if left is None or left.master is None or not left.up:
         return not_yet(
             "left has no cable in docker0, so it reaches nobody at all; plug it in again with "

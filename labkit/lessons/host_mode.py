@@ -74,17 +74,11 @@ docker_user = Prediction(
 
 
 def _gone(state: State) -> Verdict | None:
-    """What to say when web is not there, or is not on the host's network."""
-    web = state.container("web")
-    if web is None and "web" in state.stopped:
-        return not_yet(
-            f"web is not running (its status is {state.stopped['web']}); it has to keep port 80: "
-            "`docker start web`, when nobody else has the port"
-        )
-    if web is None:
-        return missing("there is no container named web on host1; start it as above")
-    if web.network_mode != "host":
-        return not_yet(f"web runs on the network {web.network_mode}; the task leaves it on host")
+    """What to say when web is not on the host's network; Unmet when it does not run."""
+    mend = "it has to keep port 80: `docker start web`, when nobody else has the port"
+    web = state.running("web", "start it as above", mend)
+    if web.mode != "host":
+        return not_yet(f"web runs on the network {web.mode}; the task leaves it on host")
     return None
 
 
@@ -96,20 +90,14 @@ def check_second(state: State) -> Verdict:
     """``second`` must serve on host1's 8080 in host mode, next to ``web`` on 80."""
     if gone := _gone(state):
         return gone
-    second = state.container("second")
-    if second is None:
-        if "second" in state.stopped:
-            return not_yet(
-                f"second has ended (its status is {state.stopped['second']}); "
-                "`docker logs second` tells why. Did it want port 80?"
-            )
-        return missing("there is no container named second on host1")
+    mend = "`docker logs second` tells why. Did it want port 80?"
+    second = state.running("second", mend=mend)
     found = _listening(state, 8080)
-    if second.network_mode != "host":
+    if second.mode != "host":
         has = f", and port 8080 belongs to {found[0].process}" if found else ""
         return not_yet(
-            f"second runs, but on the network {second.network_mode.replace('default', 'bridge')}"
-            f"{has}; the task asks for host1's own network"
+            f"second runs, but on the network {second.mode}{has}; the task asks for host1's "
+            "own network"
         )
     if not found:
         return not_yet(
@@ -162,12 +150,8 @@ curl -s --retry 20 --retry-connrefused --retry-delay 1 -o /dev/null 127.0.0.1:80
 
 def _stopping(state: State, *chains: str) -> list[Rule]:
     """The rules of these filter chains that stop something."""
-    return [
-        r
-        for c in state.snapshot.root.chains
-        for r in c.rules
-        if c.table == "filter" and c.name in chains and r.target in ("DROP", "REJECT")
-    ]
+    rules = state.snapshot.root.rules("filter", *chains)
+    return [r for r in rules if r.target in ("DROP", "REJECT")]
 
 
 def _packets(rule: Rule) -> str:

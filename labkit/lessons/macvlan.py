@@ -80,19 +80,11 @@ def check_printer(state: State) -> Verdict:
     """``printer`` must be on the LAN with the address and the MAC address asked for."""
     if stop := _no_lan(state):
         return stop
-    printer = state.container("printer")
-    if printer is None:
-        if "printer" in state.stopped:
-            return not_yet(
-                f"printer exists and is not running: it is {state.stopped['printer']}; "
-                "`docker rm printer`, then try again"
-            )
-        return missing("there is no container named printer on host1")
-    on_lan = [e for e in printer.endpoints if e.network == "lan"]
-    if not on_lan:
-        where = ", ".join(e.network for e in printer.endpoints) or "none"
-        return not_yet(f"printer is on the network {where}; the LAN is the network lan")
-    address, mac = on_lan[0].address, on_lan[0].mac
+    printer = state.running("printer", mend="`docker rm printer`, then try again")
+    own = printer.endpoint("lan")
+    if own is None:
+        return not_yet(f"printer is on {printer.where}; the LAN is the network lan")
+    address, mac = own.address, own.mac
     if address != "192.168.56.200":
         return not_yet(f"printer's address is {address}; the task asks for 192.168.56.200")
     if mac != "02:00:00:00:00:c8":
@@ -148,10 +140,11 @@ def _shim_wrong(shim: Interface) -> str:
 
 def check_vlan_shim(state: State) -> Verdict:
     """host1 must reach ``tagged`` by a macvlan interface of its own on eth0.10."""
-    tagged, parent = state.container("tagged"), state.snapshot.root.interface("eth0.10")
-    if tagged is None or parent is None:
-        what = "no container named tagged runs" if tagged is None else "there is no eth0.10"
-        return missing(f"{what} on host1; go through the section on 802.1Q first")
+    before = "go through the section on 802.1Q first"
+    state.running("tagged", before)
+    parent = state.snapshot.root.interface("eth0.10")
+    if parent is None:
+        return missing(f"there is no eth0.10 on host1; {before}")
     macvlans = [i for i in state.snapshot.root.interfaces if i.kind == "macvlan"]
     shims = [i for i in macvlans if i.parent == "eth0.10"]
     if shims and state.answers("tagged"):

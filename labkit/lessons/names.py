@@ -88,15 +88,10 @@ def _aliases(container: Container) -> dict[str, tuple[str, ...]]:
     return {e.network: e.aliases for e in container.endpoints}
 
 
-def _shortfall(state: State) -> str:
+def _shortfall(state: State, got: str) -> str:
     """Why the name pages does not have the two addresses, in words."""
     for name in ("page3", "page4"):
-        container = state.container(name)
-        if container is None:
-            if name in state.stopped:
-                return f"{name} exists and is not running (its status is {state.stopped[name]})"
-            return f"there is no container named {name}"
-        aliases = _aliases(container)
+        aliases = _aliases(state.running(name, so_far=f"{got}: "))
         if "shop" not in aliases:
             return f"{name} is on {' and '.join(aliases) or 'no network'}, and not on shop"
         if "team" not in aliases["shop"]:
@@ -111,7 +106,6 @@ def check_team(state: State) -> Verdict:
     """The name ``team`` must stand for page3 and page4, and for nobody else, in ``web``'s eyes."""
     if state.container("web") is None:
         return not_yet("web, which asks, is not running; run it as above")
-    pages = [state.container(n) for n in ("page3", "page4")]
     answer = sorted(re.findall(r"^[\d.]+$", state.probes["team"].text, re.M))
     known = {
         e.address: c.name
@@ -122,14 +116,14 @@ def check_team(state: State) -> Verdict:
     names = [known.get(a, a) for a in answer]
     if sorted(names) == ["page3", "page4"]:
         return correct(f"web asks for team and gets {' and '.join(answer)}: {' and '.join(names)}")
-    if not answer and pages == [None, None] and not state.stopped.keys() & {"page3", "page4"}:
+    if not answer and not state.exists("page3") and not state.exists("page4"):
         return missing("web asks for team and gets no address; page3 and page4 do not exist")
     if extra := sorted(set(names) - {"page3", "page4"}):
         return not_yet(
             f"web asks for team and gets {' and '.join(answer)}: {extra[0]} has that name too"
         )
-    got = f"only {answer[0]}" if answer else "no address"
-    return not_yet(f"web asks for team and gets {got}: {_shortfall(state)}")
+    got = "web asks for team and gets " + (f"only {answer[0]}" if answer else "no address")
+    return not_yet(f"{got}: {_shortfall(state, got)}")
 
 
 team = Exercise(
@@ -155,10 +149,6 @@ def _ports(inside: Namespace) -> dict[str, int]:
     return {s.protocol: s.port for s in inside.sockets if s.process == "dockerd"}
 
 
-def _nat(namespace: Namespace) -> tuple[Rule, ...]:
-    return tuple(r for c in namespace.chains if c.table == "nat" for r in c.rules)
-
-
 def _target(rule: Rule) -> int | None:
     """The port to which a DNAT rule leads."""
     port = re.search(r"--to-destination [\d.]*:(\d+)", rule.spec)
@@ -167,8 +157,10 @@ def _target(rule: Rule) -> int | None:
 
 def _why_deaf(state: State, inside: Namespace, port: int) -> Verdict:
     """What was tried, and why web still gets no answer."""
-    strays = [r for r in _nat(state.snapshot.root) if "127.0.0.11" in r.spec]
-    tried = [r for r in _nat(inside) if r.target in ("DNAT", "REDIRECT") and "-p udp" in r.spec]
+    strays = [r for r in state.snapshot.root.rules("nat") if "127.0.0.11" in r.spec]
+    tried = [
+        r for r in inside.rules("nat") if r.target in ("DNAT", "REDIRECT") and "-p udp" in r.spec
+    ]
     other = [r for r in tried if _target(r) != port]
     if strays and not tried:
         return not_yet(
@@ -193,7 +185,7 @@ def check_door(state: State) -> Verdict:
     web = state.container("web")
     if web is None:
         return not_yet("web is not running; run it as above, then the vandal's cell again")
-    inside = state.snapshot.namespace(web.namespace)
+    inside = state.inside(web)
     port = _ports(inside).get("udp")
     if port is None:
         return not_yet("no socket of the engine waits in web's namespace; is web on shop?")
@@ -205,7 +197,9 @@ def check_door(state: State) -> Verdict:
             "restarted web, Docker made it a new namespace with new rules, and what the vandal did "
             "is gone with the old one"
         )
-    mended = next((r for r in _nat(inside) if "-p udp" in r.spec and _target(r) == port), None)
+    mended = next(
+        (r for r in inside.rules("nat") if "-p udp" in r.spec and _target(r) == port), None
+    )
     rule = f": `{mended.spec}` counts its packets ({mended.packets} so far)" if mended else ""
     return correct(f"web finds db again{rule}")
 

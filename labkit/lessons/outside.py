@@ -100,21 +100,10 @@ iptables -t nat -A POSTROUTING -s 172.18.0.0/16 ! -o docker0 -j MASQUERADE"""
 HELLO = "hello, 192.168.56.11"
 
 
-def _absent(state: State, name: str, where: str) -> Verdict | None:
-    if name in state.stopped:
-        return not_yet(
-            f"{name} exists and is not running (its status is {state.stopped[name]}); "
-            f"`docker start {name}`"
-        )
-    if state.container(name) is None:
-        return missing(f"there is no container named {name} on host1; run the cell {where}")
-    return None
-
-
 def _rewriting(state: State) -> list[Rule]:
     """The rules of nat POSTROUTING that give packets another source."""
-    chains = [c for c in state.snapshot.root.chains if (c.table, c.name) == ("nat", "POSTROUTING")]
-    return [r for c in chains for r in c.rules if r.target in ("MASQUERADE", "SNAT")]
+    rules = state.snapshot.root.rules("nat", "POSTROUTING")
+    return [r for r in rules if r.target in ("MASQUERADE", "SNAT")]
 
 
 def _source_fits(rule: Rule, address: str) -> bool:
@@ -173,15 +162,13 @@ def _unlike(rule: Rule, address: str) -> str:
 
 def check_by_hand(state: State) -> Verdict:
     """Outside must answer ``bare``, and must take it for host1."""
-    if absent := _absent(state, "bare", "above that makes plain and bare"):
-        return absent
-    bare = state.container("bare")
+    bare = state.running("bare", "run the cell above that makes plain and bare")
     plain = next((n for n in state.snapshot.networks if n.name == "plain"), None)
-    own = next((e for e in bare.endpoints if e.network == "plain"), None)
-    if plain is None or own is None:
+    own = bare.endpoint("plain")
+    if plain is None or own is None or own.address is None:
         return not_yet(
-            f"bare is on {', '.join(e.network for e in bare.endpoints) or 'no network'}, not on "
-            "plain; `docker rm -f bare`, and run the cell above again"
+            f"bare is on {bare.where}, not on plain; `docker rm -f bare`, and run the cell above "
+            "again"
         )
     if plain.options.get("com.docker.network.bridge.enable_ip_masquerade") != "false":
         return not_yet(
@@ -249,10 +236,8 @@ by_hand = Exercise(
 
 def check_repair(state: State) -> Verdict:
     """Box must get outside's answer again, as host1."""
-    if absent := _absent(state, "box", "at the top that starts it"):
-        return absent
-    box = state.container("box")
-    own = next((e for e in box.endpoints if e.network == "bridge"), None)
+    box = state.running("box", "run the cell at the top that starts it")
+    own = box.endpoint("bridge")
     if own is None or own.address is None:
         return not_yet("box is not on the network bridge any more; `docker network connect bridge`")
     if elsewhere := _attached_elsewhere(box, "bridge"):
@@ -272,8 +257,7 @@ def check_repair(state: State) -> Verdict:
             f"outside answers box with {answer.text.strip()!r}: the source is not rewritten as "
             "it was"
         )
-    inside = state.snapshot.namespace(box.namespace)
-    if inside and not any(r.destination == "default" for r in inside.routes):
+    if not any(r.destination == "default" for r in state.inside(box).routes):
         return not_yet(
             "box has no default route now; it had one before: `docker restart box` makes it again"
         )

@@ -227,14 +227,9 @@ def check_ferry(state: State) -> Verdict:
     """``ship`` on host1 must get the page of the service ``shore`` on host2 by its name."""
     if stop := _no_manager(state) or _network_wrong(state) or _service_wrong(state):
         return stop
-    ship = state.container("ship")
-    if ship is None:
-        if "ship" in state.stopped:
-            return not_yet(f"ship exists and is not running: it is {state.stopped['ship']}")
-        return not_yet("depot and shore are right; there is no container named ship on host1 yet")
-    if not any(e.network == "depot" for e in ship.endpoints):
-        where = ", ".join(e.network for e in ship.endpoints) or "none"
-        return not_yet(f"ship is on the network {where}, not on depot")
+    ship = state.running("ship", so_far="depot and shore are right; ")
+    if not ship.endpoint("depot"):
+        return not_yet(f"ship is on {ship.where}, not on depot")
     if not state.answers("page"):
         if state.probes["shore"].text.split()[0] != "dnsrr" and not state.answers("ipvs"):
             return not_yet(

@@ -92,33 +92,16 @@ families = Prediction(
 )
 
 
-def _on(container: Container) -> str:
-    """The networks of a container, in words."""
-    return " and ".join(e.network for e in container.endpoints) or "no network"
-
-
-def _absent(state: State, name: str) -> str:
-    """Why that container is not running, in words."""
-    if name in state.stopped:
-        return (
-            f"a container named {name} exists and is not running (its status is "
-            f"{state.stopped[name]}); `docker rm {name}`, then try again"
-        )
-    return f"there is no container named {name} on host1"
-
-
 def check_back_room(state: State) -> Verdict:
     """``shop`` must reach ``till`` by name, and outside; ``till`` must not reach outside."""
-    shop, till = state.container("shop"), state.container("till")
-    if shop is None or till is None:
-        names = [n for n, c in (("shop", shop), ("till", till)) if c is None]
-        if len(names) == 2 and not state.stopped.keys() & set(names):
-            return missing("there is neither a container named shop nor one named till on host1")
-        return not_yet(_absent(state, names[0]))
+    if not state.exists("shop") and not state.exists("till"):
+        return missing("there is neither a container named shop nor one named till on host1")
+    again = "remove it, then try again"
+    shop, till = (state.running(n, "", again, "one of two is there; ") for n in ("shop", "till"))
     shared = {e.network for e in shop.endpoints} & {e.network for e in till.endpoints}
     if not shared:
         return not_yet(
-            f"shop is on {_on(shop)}, till is on {_on(till)}: they have no network in common"
+            f"shop is on {shop.where}, till is on {till.where}: they have no network in common"
         )
     if not state.answers("shop to till"):
         if shared == {"bridge"}:
@@ -138,11 +121,11 @@ def check_back_room(state: State) -> Verdict:
         )
     if not state.answers("shop to outside"):
         return not_yet(
-            f"till can't reach outside, but shop can't either: it is on {_on(shop)} only; connect "
+            f"till can't reach outside, but shop can't either: it is on {shop.where} only; connect "
             "it to one more network"
         )
     return correct(
-        f"shop (on {_on(shop)}) reaches till by its name, and outside; till (on {_on(till)}) "
+        f"shop (on {shop.where}) reaches till by its name, and outside; till (on {till.where}) "
         "does not reach outside"
     )
 
@@ -202,7 +185,7 @@ def _misplaced(state: State) -> str | None:
 def _unplugged(printer: Container, endpoint: Endpoint | None) -> str | None:
     """What of the container ``printer`` is not as the plan says, in words."""
     if endpoint is None:
-        return f"printer runs, but on {_on(printer)}; the plan puts it on office"
+        return f"printer runs, but on {printer.where}; the plan puts it on office"
     if endpoint.address != PRINTER:
         return (
             f"printer has the address {endpoint.address} on office; the plan says {PRINTER}, "
@@ -217,21 +200,18 @@ def check_plan(state: State) -> Verdict:
     if all(n.name != "office" for n in state.snapshot.networks):
         if printer is None:
             return missing("there is no network named office on host1")
-        return not_yet(f"printer runs on {_on(printer)}, but there is no network named office")
+        return not_yet(f"printer runs on {printer.where}, but there is no network named office")
     if wrong := _misplaced(state):
         return not_yet(wrong)
-    if printer is None:
-        return not_yet(f"office is as planned; {_absent(state, 'printer')}")
-    if wrong := _unplugged(
-        printer, next((e for e in printer.endpoints if e.network == "office"), None)
-    ):
+    again = "`docker rm printer`, then try again"
+    printer = state.running("printer", mend=again, so_far="office is as planned; ")
+    if wrong := _unplugged(printer, printer.endpoint("office")):
         return not_yet(wrong)
-    inside = state.snapshot.namespace(printer.namespace)
-    ways = [r.gateway for r in inside.routes if r.destination == "default"]
+    ways = [r.gateway for r in state.inside(printer).routes if r.destination == "default"]
     if ways != [GATEWAY]:
         return not_yet(
             f"printer has its address, but its default route is via {' and '.join(map(str, ways))} "
-            f"and not via {GATEWAY}; it is on {_on(printer)}"
+            f"and not via {GATEWAY}; it is on {printer.where}"
         )
     if not state.answers("host1 to printer"):
         return not_yet(f"all addresses are as planned, but host1 gets no answer from {PRINTER}")

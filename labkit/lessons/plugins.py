@@ -7,6 +7,7 @@ from labkit.exercises.prediction import Prediction
 from labkit.exercises.progress import Progress
 from labkit.exercises.state import Probe, State
 from labkit.exercises.verdict import Verdict, correct, missing, not_yet
+from labkit.model.snapshot import Container
 
 first_calls = Prediction(
     "what docker network create asks",
@@ -88,18 +89,12 @@ def _unwritten(state: State, file: str, wanted: tuple[str, ...]) -> Verdict | No
     return None
 
 
-def _absent(state: State, name: str, command: str) -> Verdict | None:
-    """Why that container does not run."""
-    if state.container(name):
-        return None
-    if name not in state.stopped:
-        return not_yet(f"there is no container {name} yet: `{command}`")
+def _started(state: State, name: str, command: str) -> Container:
+    """That container; Unmet tells what Docker said if it does not run."""
     reason = state.probes[f"why {name}"].text.strip()
-    said = f"Docker said: {reason}" if reason else f"its status is {state.stopped[name]}"
-    return not_yet(
-        f"{name} was made and does not run. {said}. Mend it, "
-        f"`docker rm -f {name}`, and start it again"
-    )
+    said = f"Docker said: {reason}. " if reason else ""
+    mend = f"{said}Mend it, `docker rm -f {name}`, and start it again"
+    return state.running(name, f"`{command}`", mend, so_far="the network is there; ")
 
 
 GATEWAY = "10.20.0.1"
@@ -113,20 +108,18 @@ def check_endpoint(state: State) -> Verdict:
     if network is None or network.driver != "wire":
         return not_yet("there is no network wired of the driver wire; run the cell that creates it")
     command = "docker run -d --name first --network wired nginx"
-    if verdict := _absent(state, "first", command):
-        return verdict
-    first = state.container("first")
-    if "wired" not in [e.network for e in first.endpoints]:
+    first = _started(state, "first", command)
+    own = first.endpoint("wired")
+    if own is None:
         return not_yet(
             f"first runs, but not in the network wired: `docker rm -f first`, `{command}`"
         )
-    inside = state.snapshot.namespace(first.namespace)
+    inside = state.inside(first)
     eth0 = inside.interface("eth0")
     defaults = [r for r in inside.routes if r.destination == "default"]
     if eth0 and [r.gateway for r in defaults] == [GATEWAY] and state.answers("first to gateway"):
-        address = next(e.address for e in first.endpoints if e.network == "wired")
         return correct(
-            f"first has an eth0 from your driver, a {eth0.kind}; Docker gave it {address}, "
+            f"first has an eth0 from your driver, a {eth0.kind}; Docker gave it {own.address}, "
             "and the gateway answers"
         )
     bridge = f"br-{network.id[:12]}"
@@ -234,16 +227,13 @@ def check_address(state: State) -> Verdict:
             f"counted has the gateway {', '.join(map(str, gateways))}; it should be 10.77.0.1: "
             "look at request['Options'] when a network is created"
         )
-    for name in ("red", "blue"):
-        command = f"docker run -d --name {name} --network counted nginx"
-        if verdict := _absent(state, name, command):
-            return verdict
+    run = "docker run -d --name {} --network counted nginx"
     found = {}
-    for name in ("red", "blue"):
-        ends = {e.network: e.address for e in state.container(name).endpoints}
-        if "counted" not in ends:
-            return not_yet(f"{name} runs, but not in the network counted")
-        found[name] = ends["counted"]
+    for container in [_started(state, name, run.format(name)) for name in ("red", "blue")]:
+        own = container.endpoint("counted")
+        if own is None:
+            return not_yet(f"{container.name} runs, but not in the network counted")
+        found[container.name] = own.address
     if found["red"] == found["blue"]:
         return not_yet(
             f"red and blue both have {found['red']}: taken() lists what is given away, and "

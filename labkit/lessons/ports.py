@@ -100,14 +100,7 @@ def _published(ports: tuple[Port, ...]) -> str:
 
 def check_lan_only(state: State) -> Verdict:
     """``site`` must answer on host1's LAN address at 9000 and not on 127.0.0.1."""
-    site = state.container("site")
-    if site is None:
-        if "site" in state.stopped:
-            return not_yet(
-                f"a container named site exists and is not running (its status is "
-                f"{state.stopped['site']}); `docker rm site`, then try again"
-            )
-        return missing("there is no container named site on host1")
+    site = state.running("site", mend="`docker rm site`, then try again")
     if not site.ports:
         return not_yet(
             "site runs, and publishes nothing: `docker port site` is empty; a published port can't "
@@ -151,11 +144,6 @@ lan_only = Exercise(
 )
 
 
-def _rules(state: State, table: str, chain: str) -> tuple[Rule, ...]:
-    chains = state.snapshot.root.chains
-    return next((c.rules for c in chains if (c.table, c.name) == (table, chain)), ())
-
-
 def _stops(rule: Rule) -> bool:
     return rule.target in ("DROP", "REJECT")
 
@@ -163,7 +151,7 @@ def _stops(rule: Rule) -> bool:
 def _in_force(state: State) -> list[Rule]:
     """The rules of DOCKER-USER that stop something, up to the RETURN that ends the chain."""
     force = []
-    for rule in _rules(state, "filter", "DOCKER-USER"):
+    for rule in state.snapshot.root.rules("filter", "DOCKER-USER"):
         if rule.spec == "-j RETURN":
             break
         if _stops(rule):
@@ -173,16 +161,11 @@ def _in_force(state: State) -> list[Rule]:
 
 def _broken(state: State) -> str | None:
     """What of the containers and Docker's own rules is not as the exercise found it."""
-    for name in ("shop", "bakery"):
-        if state.container(name) is None:
-            return (
-                f"{name} is not running on host1; only the way from outside is to be closed: "
-                f"`docker start {name}`, or run it again as above"
-            )
-    shop = state.container("shop")
+    to_do = "only the way from outside is to be closed; "
+    shop, _ = (state.running(n, "run it as above", so_far=to_do) for n in ("shop", "bakery"))
     if not any(p.host_port == 8080 for p in shop.ports):
         return "shop is not published on 8080 any more; run it as above, and add a rule"
-    if not any("--dport 8080" in r.spec for r in _rules(state, "nat", "DOCKER")):
+    if not any("--dport 8080" in r.spec for r in state.snapshot.root.rules("nat", "DOCKER")):
         return (
             "the DNAT rule for 8080 is gone from the nat table. That rule is Docker's: "
             "`docker restart shop` brings it back. Add a rule of your own, leave Docker's alone"
@@ -193,8 +176,12 @@ def _broken(state: State) -> str | None:
 def _still_open(state: State) -> Verdict:
     """Why outside gets the page in spite of what was tried."""
     force = _in_force(state)
-    late = [r for r in _rules(state, "filter", "DOCKER-USER") if _stops(r) and r not in force]
-    closed = [r for r in _rules(state, "filter", "INPUT") if _stops(r)]
+    late = [
+        r
+        for r in state.snapshot.root.rules("filter", "DOCKER-USER")
+        if _stops(r) and r not in force
+    ]
+    closed = [r for r in state.snapshot.root.rules("filter", "INPUT") if _stops(r)]
     asked = [r for r in force if "--dport 8080" in r.spec]
     got = "outside still gets the page: "
     if late and not force:

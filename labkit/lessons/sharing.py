@@ -72,33 +72,17 @@ def _mode(state: State, container: Container) -> str:
         owner = container.network_mode.removeprefix("container:")
         named = next((c.name for c in state.snapshot.containers if owner in (c.id, c.name)), None)
         return f"joined {named}" if named else "joined a container that is not running any more"
-    mode = "bridge" if container.network_mode == "default" else container.network_mode
-    return f"is on the network {mode}"
-
-
-def _absent(state: State, name: str, how: str) -> Verdict | None:
-    if state.container(name):
-        return None
-    if name in state.stopped:
-        return not_yet(
-            f"{name} exists and is not running (its status is {state.stopped[name]}); "
-            f"`docker logs {name}` may tell why; `docker start {name}` or `docker rm {name}`"
-        )
-    return missing(f"there is no container named {name} on host1; {how}")
+    return f"is on the network {container.mode}"
 
 
 def check_mend(state: State) -> Verdict:
     """Side must be in web's namespace again."""
-    for name in ("web", "side"):
-        if absent := _absent(state, name, "start it as above"):
-            return absent
-    web, side = state.container("web"), state.container("side")
+    web, side = (state.running(name, "start it as above") for name in ("web", "side"))
     if web.namespace == side.namespace:
         return correct("side and web are in one network namespace again")
     if not side.network_mode.startswith("container:"):
         return not_yet(f"side {_mode(state, side)}; the task is to have it in web's namespace")
-    inside = state.snapshot.namespace(side.namespace)
-    names = " and ".join(i.name for i in inside.interfaces) if inside else "nothing to be read"
+    names = " and ".join(i.name for i in state.inside(side).interfaces)
     if _mode(state, side) != "joined web":
         return not_yet(f"side {_mode(state, side)}, and holds {names}; it is to be with web")
     return missing(f"side is still in the namespace that web has left; it holds {names}")
@@ -125,13 +109,11 @@ _ROLES = {
 
 def check_pod(state: State) -> Verdict:
     """``shop`` and ``helper`` must be in the namespace that ``pod`` holds, and outside gets in."""
-    there = [name for name in _ROLES if state.container(name) or name in state.stopped]
+    there = [name for name in _ROLES if state.exists(name)]
     if not there:
         return missing("none of pod, shop, helper is running on host1")
-    for name, role in _ROLES.items():
-        if absent := _absent(state, name, role):
-            return not_yet(absent.message)
-    pod, shop, helper = (state.container(name) for name in _ROLES)
+    so_far = f"{there[0]} is there; "
+    pod, shop, helper = (state.running(*role, so_far=so_far) for role in _ROLES.items())
     if pod.network_mode.startswith("container:"):
         return not_yet(
             f"pod {_mode(state, pod)}: so pod's network goes when that one ends; pod must have its "

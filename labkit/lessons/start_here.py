@@ -6,7 +6,7 @@ from labkit.exercises.exercise import Exercise
 from labkit.exercises.prediction import Prediction
 from labkit.exercises.progress import Progress
 from labkit.exercises.state import State
-from labkit.exercises.verdict import Verdict, correct, missing, not_yet
+from labkit.exercises.verdict import Verdict, correct, not_yet
 
 how_many = Prediction(
     "networks of a new engine",
@@ -31,33 +31,24 @@ which_network = Prediction(
 
 def check_first(state: State) -> Verdict:
     """``first`` must run nginx on the network ``none``, with nothing but ``lo``."""
-    first = state.container("first")
-    if first is None:
-        if "first" in state.stopped:
-            return not_yet(
-                f"a container named first exists and is not running (its status is "
-                f"{state.stopped['first']}); look at `docker logs first`, then `docker rm first` "
-                "and try again"
-            )
-        others = [c for c in state.snapshot.containers if c.network_mode == "none"]
-        if others:
-            return not_yet(
-                f"{others[0].name} is on the network none, but it is not named first; "
-                "docker run gives the name with --name"
-            )
-        return missing("there is no container named first on host1")
-    if first.network_mode != "none":
-        mode = "bridge" if first.network_mode == "default" else first.network_mode
+    others = [c for c in state.snapshot.containers if c.mode == "none"]
+    if others and not state.exists("first"):
         return not_yet(
-            f"first runs, but on the network {mode}; a running container keeps the network that "
-            "docker run gave it: `docker rm -f first` and start it again"
+            f"{others[0].name} is on the network none, but it is not named first; "
+            "docker run gives the name with --name"
+        )
+    mend = "look at `docker logs first`, then `docker rm first` and try again"
+    first = state.running("first", mend=mend)
+    if first.mode != "none":
+        return not_yet(
+            f"first runs, but on the network {first.mode}; a running container keeps the network "
+            "that docker run gave it: `docker rm -f first` and start it again"
         )
     if first.image.partition(":")[0] != "nginx":
         return not_yet(f"first runs the image {first.image}; the task asks for nginx")
-    inside = state.snapshot.namespace(first.namespace)
-    names = [i.name for i in inside.interfaces] if inside else []
+    names = [i.name for i in state.inside(first).interfaces]
     if names != ["lo"]:
-        found = ", ".join(names) or "nothing that can be read"
+        found = ", ".join(names) or "nothing"
         return not_yet(f"first is on the network none, but its namespace holds {found}")
     return correct("first runs nginx on the network none, and its namespace holds only lo")
 

@@ -12,7 +12,7 @@ import msgspec
 
 from labkit.errors import SnapshotError
 from labkit.model.nftables import NftChain
-from labkit.model.rules import Chain
+from labkit.model.rules import Chain, Rule
 from labkit.model.value import Saved, Value
 
 
@@ -143,7 +143,12 @@ class Namespace(Value):
         yield from (("ip6", c) for c in self.chains6)
         yield from ((c.family, c) for c in self.nftables)
 
-    def interface(self, name: str) -> Interface | None:
+    def rules(self, table: str, *chains: str) -> tuple[Rule, ...]:
+        """The rules of iptables in that table: in all its chains, or in those named."""
+        named = (c for c in self.chains if c.table == table and (not chains or c.name in chains))
+        return tuple(rule for chain in named for rule in chain.rules)
+
+    def interface(self, name: str | None) -> Interface | None:
         """The interface of that name, or None."""
         return next((i for i in self.interfaces if i.name == name), None)
 
@@ -204,6 +209,20 @@ class Container(Value):
     endpoints: tuple[Endpoint, ...] = ()
     ports: tuple[Port, ...] = ()
 
+    @property
+    def mode(self) -> str:
+        """What ``--network`` named; the engine may call the default bridge "default"."""
+        return "bridge" if self.network_mode == "default" else self.network_mode
+
+    @property
+    def where(self) -> str:
+        """The names of its networks, for a sentence."""
+        return " and ".join(e.network for e in self.endpoints) or "no network"
+
+    def endpoint(self, network: str) -> Endpoint | None:
+        """Its attachment to that network, or None."""
+        return next((e for e in self.endpoints if e.network == network), None)
+
 
 class Snapshot(Saved):
     """Everything about a lab host's networking at one moment, or about another node's.
@@ -230,7 +249,7 @@ class Snapshot(Saved):
                 return namespace
         raise SnapshotError(f"this snapshot has no namespace of a lab host, such as {self.host}")
 
-    def namespace(self, id: int) -> Namespace | None:
+    def namespace(self, id: int | None) -> Namespace | None:
         """The namespace with that inode number, or None."""
         return next((n for n in self.namespaces if n.id == id), None)
 

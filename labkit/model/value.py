@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Self, dataclass_transform
 
 import msgspec
 
 from labkit.errors import SnapshotError
 
 
+@dataclass_transform(frozen_default=True, field_specifiers=(msgspec.field,))
 class Value(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A frozen record; unknown fields in its JSON are an error."""
 

@@ -17,7 +17,7 @@ STATES = [
         "second",
         "docker run -d --name second --network host nginx; docker wait second",
         "keep working",
-        "second has ended (its status is exited)",
+        "second exists and is not running (its status is exited)",
     ),
     (
         "second",
@@ -33,7 +33,7 @@ STATES = [
     ),
     ("second", OTHER_PORT, "keep working", "nobody listens on port 8080"),
     ("second", LOOPBACK_ONLY, "keep working", "only host1 itself can get there"),
-    ("second", f"{SECOND}; docker kill web", "keep working", "web is not running"),
+    ("second", f"{SECOND}; docker kill web", "keep working", "web exists and is not running"),
     (
         "second",
         f"{SECOND}\niptables -I INPUT -p tcp --dport 8080 -j DROP",
@@ -66,7 +66,7 @@ STATES = [
         "keep working",
         "name the protocol and the port",
     ),
-    ("firewall", "docker kill web", "keep working", "web is not running"),
+    ("firewall", "docker kill web", "keep working", "web exists and is not running"),
     (
         "firewall",
         "iptables -t raw -I PREROUTING -i eth0 -p tcp --dport 80 -j DROP",

@@ -54,7 +54,7 @@ def empty(lan: Lab) -> Iterator[Lab]:
     ("steps", "kind", "says"),
     [
         ("true", "still missing", "there is no container named printer"),
-        ("docker run -d --name printer nginx", "keep working", "on the network bridge"),
+        ("docker run -d --name printer nginx", "keep working", "printer is on bridge"),
         (f"{RUN} nginx", "keep working", "address is 192.168.56.192; the task asks for"),
         (f"{RUN} --ip 192.168.56.200 nginx", "keep working", "MAC address is 02:42"),
         (f"{RUN} {RIGHT} nginx true", "keep working", "printer exists and is not running"),

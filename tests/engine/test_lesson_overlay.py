@@ -130,7 +130,7 @@ def test_spread_with_a_host_down_names_the_host_and_then_is_solved(empty):
         (
             f"{DEPOT}; {SHORE} {ON_HOST2} --network depot nginx; docker run -d --name ship nginx",
             "keep working",
-            "ship is on the network bridge",
+            "ship is on bridge",
         ),
         (lesson.ferry.script, "correct", "by name, over depot"),
     ],

@@ -29,7 +29,11 @@ ENDPOINT = {
         "keep working",
         "endpoint.py: SyntaxError",
     ),
-    "no container": (SOLUTION, "keep working", "there is no container first yet: `docker run"),
+    "no container": (
+        SOLUTION,
+        "keep working",
+        "there is no container named first on host1; `docker run",
+    ),
     "another network": (
         f"{SOLUTION}docker run -d --name first nginx",
         "keep working",
@@ -38,17 +42,17 @@ ENDPOINT = {
     "an exception": (
         changed('run(f"ip link add', 'run(f"ip lank add'),
         "keep working",
-        "first was made and does not run. Docker said: ",
+        "first exists and is not running (its status is created); Docker said: ",
     ),
     "no such interface": (
         changed('"SrcName": theirs', '"SrcName": "nobody"'),
         "keep working",
-        "first was made and does not run. Docker said: ",
+        "first exists and is not running (its status is created); Docker said: ",
     ),
     "no interface named": (
         changed('"InterfaceName": {"SrcName": theirs, "DstPrefix": "eth"},'),
         "keep working",
-        "first was made and does not run. Docker said: ",
+        "first exists and is not running (its status is created); Docker said: ",
     ),
     "an empty answer": (
         f"{SOLUTION.partition('    return {' + chr(10))[0]}    return {{}}\nEND\n{START}",
@@ -99,7 +103,7 @@ ADDRESS = {
     "an exception": (
         given(" or {}", "", NETWORK, RED),
         "keep working",
-        "red was made and does not run. Docker said: ",
+        "red exists and is not running (its status is created); Docker said: ",
     ),
     "Docker's own addresses": (
         ADDRESS_SOLUTION + "docker network create counted",
@@ -111,8 +115,12 @@ ADDRESS = {
         "keep working",
         "counted has the gateway 10.77.0.100; it should be 10.77.0.1",
     ),
-    "no red": (ADDRESS_SOLUTION + NETWORK, "keep working", "there is no container red yet"),
-    "no blue": (ADDRESS_SOLUTION + NETWORK + RED, "keep working", "there is no container blue yet"),
+    "no red": (ADDRESS_SOLUTION + NETWORK, "keep working", "there is no container named red"),
+    "no blue": (
+        ADDRESS_SOLUTION + NETWORK + RED,
+        "keep working",
+        "there is no container named blue",
+    ),
     "twice the same": (
         given("    take(address)\n", "", NETWORK, RED, BLUE),
         "keep working",

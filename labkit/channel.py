@@ -22,6 +22,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 import labkit.agent
 from labkit.agent.wire import CallFailed, Wire, WireError, copy, deliver, streams
@@ -79,7 +80,7 @@ class Channel:
         atexit.register(self.close)
         self._result(self._submit(self._connect()))
 
-    def call(self, name: str, sink: Sink | None = None, **arguments: object):
+    def call(self, name: str, sink: Sink | None = None, **arguments: object) -> Any:
         """Make a call and give its result; stream bytes go to ``sink(stream, data)`` as they come.
 
         The sink runs in the caller's thread. An interrupt (KeyboardInterrupt) gives the call up
@@ -134,9 +135,10 @@ class Channel:
 
     def _listen(self) -> None:
         """Keep the machine's last complaints, for the error that tells why it went."""
-        for line in self._process.stderr:
-            self._complaints.append(line.decode(errors="replace").strip())
-        self._process.stderr.close()
+        assert self._process.stderr
+        with self._process.stderr as complaints:
+            for line in complaints:
+                self._complaints.append(line.decode(errors="replace").strip())
 
     def require(self) -> None:
         """Raise LabStopped when the machine has been ended, MachineError when it went away."""
@@ -153,7 +155,7 @@ class Channel:
             self.require()
             raise
 
-    def _result(self, future: concurrent.futures.Future):
+    def _result(self, future: concurrent.futures.Future) -> Any:
         try:
             return future.result()
         except WireError as error:
@@ -172,6 +174,8 @@ class Channel:
         )
 
     async def _connect(self) -> None:
+        assert self._process.stdout
+        assert self._process.stdin
         reader, self._writer = await streams(self._process.stdout, self._process.stdin)
         self._writer.write(agent_sources())
         self._wire = Wire(reader, self._writer)
@@ -185,7 +189,7 @@ class Channel:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
 
-    async def _call(self, name: str, put: Callable, arguments: dict):
+    async def _call(self, name: str, put: Callable, arguments: dict) -> object:
         call = await self._wire.call(name, **arguments)
         try:
             while (item := await call.read()) is not None:

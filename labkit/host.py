@@ -9,14 +9,14 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import BinaryIO
+from typing import IO
 
 import docker
 import docker.errors
 import requests
 from docker.utils.ports import build_port_bindings
 
-from labkit.channel import Channel
+from labkit.channel import Channel, Sink
 from labkit.errors import CommandError, EngineError, LabError, UsageError
 from labkit.model.diff import Diff, diff
 from labkit.model.facts import snapshot_of
@@ -79,7 +79,7 @@ class Node:
         """
         if timeout is not None:
             command = f"timeout --signal=INT {timeout} bash -c {shlex.quote(command)}"
-        texts = {1: [], 2: []}
+        texts: dict[int, list[str]] = {1: [], 2: []}
         decoders = {n: codecs.getincrementaldecoder("utf-8")("replace") for n in texts}
 
         def show(stream: int, data: bytes) -> None:
@@ -100,7 +100,7 @@ class Node:
         self._execute_raw(command, lambda stream, data: parts[stream].append(data), parts)
         return b"".join(parts[1]).decode(errors="replace")
 
-    def save(self, command: str, file: BinaryIO) -> None:
+    def save(self, command: str, file: IO[bytes]) -> None:
         """Write what a shell command writes to standard output to a file, byte for byte.
 
         Raises:
@@ -120,7 +120,7 @@ class Node:
         """Everything about its networking now; works without an engine too."""
         return snapshot_of(self._channel.call("observe", node=self.name))
 
-    def _execute_raw(self, command: str, sink, parts: dict[int, list[bytes]]) -> None:
+    def _execute_raw(self, command: str, sink: Sink, parts: dict[int, list[bytes]]) -> None:
         status = self._channel.call("execute", sink, node=self.name, script=command, raw=True)
         if status != 0:
             texts = (b"".join(p).decode(errors="replace") for p in parts.values())
@@ -266,7 +266,8 @@ class Watch:
         # A block that failed has its own error to tell, not that the lab is gone too.
         with contextlib.suppress(*([LabError] if kind else [])):
             self.after = self.host.snapshot()
-            self.diff = diff(self.before, self.after)
+            if self.before:
+                self.diff = diff(self.before, self.after)
 
     def __repr__(self) -> str:
         if self.diff is None:

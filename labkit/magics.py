@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import shlex
 from types import TracebackType
+from typing import NoReturn
 
 from IPython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
@@ -21,7 +22,7 @@ HOST, WATCH = USAGE.format("host", "NODE"), USAGE.format("watch", "HOST")
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}: {self.usage}")
 
 
@@ -126,7 +127,7 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     early in a new kernel is answered with a sentence.
     """
     for magic in (host, watch):
-        shell.register_magic_function(magic, magic_kind="cell", magic_name=magic.__name__)
+        shell.magics_manager.register_function(magic, "cell", magic.__name__)
     shell.set_custom_exc((NameError, AttributeError), too_early)
 
 

@@ -43,6 +43,7 @@ def heard(where: Node | ContainerHandle, command: str, timeout: float) -> dict:
         raise UsageError(f"{command!r} is no command: give text for a shell, as 'curl -s outside'")
     if not isinstance(timeout, int | float) or timeout <= 0:
         raise UsageError(f"timeout={timeout!r}: give seconds, more than 0")
+    node: Node
     if isinstance(where, ContainerHandle):
         node, start = where.host, f"{where.name} on {where.host.name}"
         # The limit holds inside too: `docker exec` that is interrupted leaves what it runs.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import struct
+from collections.abc import Iterator
 
 TABLE = "labkit-journey"
 NETLINK_NETFILTER, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 12, 270, 1
@@ -81,7 +82,7 @@ def _dump(netlink: socket.socket, what: int) -> list[str]:
                 found.append(body.hex())
 
 
-def _parts(data: bytes):
+def _parts(data: bytes) -> Iterator[tuple[int, bytes]]:
     """The messages of a datagram: type and body."""
     while len(data) >= 16:
         length, kind = struct.unpack_from("=IH", data)

@@ -76,6 +76,7 @@ async def build(children: Children, wanted: list[Node], there: dict[str, Node]) 
     router = every["router"].pid
     await children.output(["ip", "-batch", "-"], "\n".join(_cables(started, router)))
     for node, shell in shells:
+        assert shell.stdin
         shell.stdin.write(_script(node, every))
         shell.stdin.close()
     await asyncio.gather(*(_ready(node, shell) for node, shell in shells))
@@ -109,11 +110,13 @@ async def _start(children: Children, node: Node) -> tuple[Node, subprocess.Popen
 
 async def _ready(node: Node, shell: subprocess.Popen) -> None:
     await _line(node, shell, "ready".__eq__)
+    assert shell.stdout
     shell.stdout.close()
 
 
 async def _line(node: Node, shell: subprocess.Popen, expected: Callable[[str], bool]) -> str:
     """The next line of a node's shell; OSError with what it said instead."""
+    assert shell.stdout
     line = (await asyncio.to_thread(shell.stdout.readline)).strip()
     if not expected(line):
         raise OSError(f"{node.name} did not start: {line or 'its process 1 ended'}")

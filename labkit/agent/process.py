@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
+from typing import Any
 
 from labkit.agent.wire import CHUNK, Call
 
@@ -38,7 +39,9 @@ class Children:
         self._waiting: dict[int, asyncio.Future[int]] = {}
         asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self._reap)
 
-    def spawn(self, argv: list[str], **options) -> tuple[subprocess.Popen, asyncio.Future[int]]:
+    def spawn(
+        self, argv: list[str], **options: Any
+    ) -> tuple[subprocess.Popen, asyncio.Future[int]]:
         """Start a process in a session of its own; the future holds its exit status."""
         options = {"start_new_session": True, "env": ENVIRONMENT, **options}
         process = subprocess.Popen(argv, **options)
@@ -55,6 +58,8 @@ class Children:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        assert process.stdin
+        assert process.stdout
         process.stdin.write(stdin)
         process.stdin.close()
         text = await asyncio.to_thread(process.stdout.read)

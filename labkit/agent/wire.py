@@ -13,6 +13,7 @@ import contextlib
 import json
 import struct
 from collections.abc import Awaitable, Callable
+from typing import IO
 
 HEADER = struct.Struct(">IIB")
 WINDOW = 1 << 18
@@ -165,9 +166,9 @@ class Wire:
     def _dispatch(self, number: int, kind: int, payload: bytes) -> None:
         if kind == CALL:
             name, arguments = json.loads(payload)
-            call = self._calls[number] = Call(self, number)
-            call.task = asyncio.ensure_future(self._handle(call, name, arguments))
-            call.answering = asyncio.ensure_future(self._answer(call, call.task))
+            made = self._calls[number] = Call(self, number)
+            made.task = asyncio.ensure_future(self._handle(made, name, arguments))
+            made.answering = asyncio.ensure_future(self._answer(made, made.task))
         elif call := self._calls.get(number):
             call._receive(kind, payload)
             if kind in (RESULT, ERROR):
@@ -190,7 +191,9 @@ class Wire:
             await self.send(call.number, kind, json.dumps(answer).encode())
 
 
-async def streams(read_file, write_file) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def streams(
+    read_file: IO[bytes], write_file: IO[bytes]
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """An asyncio reader and writer over two pipes."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=1 << 20)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from labkit.errors import MachineError, UsageError
 from labkit.machine.container import ContainerMachine
@@ -22,16 +22,18 @@ class Machine(Protocol):
 
     Attributes:
         name: one word, what LABKIT_MACHINE and Lab(machine=…) call it.
-        recorded: of a replay, when what it shows was recorded, in words; empty for all others.
     """
 
     name: str
-    recorded: str
+
+    @property
+    def recorded(self) -> str:
+        """Of a replay, when what it shows was recorded, in words; empty for all others."""
 
     def available(self) -> tuple[bool, str]:
         """Whether it can boot here, and why: "what is wrong; what to do" where it can't."""
 
-    def prepare(self, engine: str, image: Path | None = None) -> Path | str:
+    def prepare(self, engine: str, image: Any = None) -> Any:
         """The image of that engine generation in the form that this machine boots, made once.
 
         Args:
@@ -39,7 +41,7 @@ class Machine(Protocol):
             image: the directory of another image to boot in its place.
         """
 
-    def command(self, image: Path | str, run: Path) -> list[str]:
+    def command(self, image: Any, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's.
 
         It makes ``run``, the directory of the lab's sockets, which only the learner can enter, and
@@ -58,7 +60,7 @@ REPLAY = ReplayMachine(lambda: MACHINES)
 
 def named(name: str) -> Machine:
     """The machine of that name; UsageError names the known ones."""
-    every = (*MACHINES, REPLAY)
+    every: tuple[Machine, ...] = (*MACHINES, REPLAY)
     for machine in every:
         if machine.name == name:
             return machine

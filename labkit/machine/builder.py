@@ -15,7 +15,8 @@ import subprocess
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
+from typing import IO
 
 from labkit.errors import ImageError
 from labkit.machine.prerequisites import KEYRING
@@ -44,7 +45,7 @@ class Job:
     name: str
     options: tuple[str, ...]
     release: str
-    result: Path
+    result: PurePath
 
 
 def remove(way: Privilege | None, *trees: Path) -> None:
@@ -67,7 +68,7 @@ def run(*command: str) -> None:
         raise explain(command[-1], done.stderr.splitlines())
 
 
-def unpack(way: Privilege, write: Callable[[object], None], folder: Path) -> None:
+def unpack(way: Privilege, write: Callable[[IO[bytes]], None], folder: Path) -> None:
     """Unpack into a folder the tar that ``write`` writes to the file it is given.
 
     But for overlayfs's scratch: a whiteout there can be listed on a lab host, and not be copied.
@@ -81,6 +82,8 @@ def unpack(way: Privilege, write: Callable[[object], None], folder: Path) -> Non
         stdin=subprocess.PIPE,
         stderr=subprocess.PIPE,
     ) as tar:
+        assert tar.stdin
+        assert tar.stderr
         try:
             write(tar.stdin)
             tar.stdin.close()
@@ -106,7 +109,7 @@ exit $status
 
 def cook(way: Privilege, jobs: list[Job], folder: Path, say: Say) -> None:
     """Run mmdebstrap for every job, side by side. A job's result appears when it is whole."""
-    half = {job: job.result.with_name(f"half.{job.result.name}") for job in jobs}
+    half = {job: Path(job.result).with_name(f"half.{job.result.name}") for job in jobs}
     scratch = folder / "scratch"
     remove(way, scratch, *half.values())
     scratch.mkdir()
@@ -115,13 +118,17 @@ def cook(way: Privilege, jobs: list[Job], folder: Path, say: Say) -> None:
     before = (*way.words, *said_so, "sh", "-c", LIFELINE, "sh", *way.inside())
     said: dict[Job, list[str]] = {job: [] for job in jobs}
     lines: queue.Queue[tuple[Job, str | None]] = queue.Queue()
-    running: dict[Job, subprocess.Popen] = {}
+    running: dict[Job, subprocess.Popen[str]] = {}
     readers = []
 
     def read(job: Job) -> None:
-        for line in running[job].stdout:
+        for line in running[job].stdout or ():
             lines.put((job, line.rstrip("\n")))
         lines.put((job, None))
+
+    def release(process: subprocess.Popen[str]) -> None:
+        assert process.stdin
+        process.stdin.close()  # the lifeline
 
     try:
         for job in jobs:
@@ -143,14 +150,14 @@ def cook(way: Privilege, jobs: list[Job], folder: Path, say: Say) -> None:
                 if step := STEP.match(line):
                     say(job.name, step[1], STEPS)
                 job, line = lines.get()
-            running[job].stdin.close()
+            release(running[job])
             if running[job].wait() != 0:
                 raise explain("mmdebstrap", said[job])
             half[job].rename(job.result)
             say(job.name, "done", STEPS)
     finally:
         for process in running.values():
-            process.stdin.close()
+            release(process)
         for reader in readers:
             reader.join()  # the end of its output: nothing that it started still writes
         for process in running.values():
@@ -158,13 +165,13 @@ def cook(way: Privilege, jobs: list[Job], folder: Path, say: Say) -> None:
     remove(way, scratch)
 
 
-def mmdebstrap(way: Privilege, job: Job, result: Path) -> tuple[str, ...]:
+def mmdebstrap(way: Privilege, job: Job, result: PurePath) -> tuple[str, ...]:
     """The command line of a job.
 
     A user namespace makes no devices and mounts no /sys, one with a single id no devpts; neither
     is missed, for machines and containers bring their own.
     """
-    skip = ("output/dev", "chroot/mount/sys") if way.flags else ()
+    skip: tuple[str, ...] = ("output/dev", "chroot/mount/sys") if way.flags else ()
     skip += ("chroot/mount/dev",) if way.under else ()
     skipped = (f"--skip={','.join(skip)}",) if skip else ()
     keyring = (f"--keyring={KEYRING}",) if KEYRING.exists() else ()

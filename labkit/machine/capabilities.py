@@ -149,7 +149,7 @@ def _try_all() -> dict[str, str | None]:
         _leave(NEWNET | NEWNS)
     except OSError as error:
         return {NOTHING: f"making one: {error.strerror}; so nothing else could be tried"}
-    answers = {}
+    answers: dict[str, str | None] = {}
     for probe in PROBES:
         try:
             probe.attempt()

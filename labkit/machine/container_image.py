@@ -17,8 +17,10 @@ import tarfile
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import docker
+from docker.models.containers import Container
 
 from labkit.errors import CommandError, ImageError
 from labkit.leftovers import size
@@ -53,6 +55,7 @@ def bring(
         tempfile.TemporaryFile() as errors,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as tar,
     ):
+        assert tar.stdout
         try:
             client.api.import_image_from_stream(
                 _told(tar.stdout, whole, job, say), repository, tag, changes=[_labels("/")]
@@ -67,7 +70,7 @@ def bring(
     say(job, "done", 10)
 
 
-def _told(file: io.BufferedReader, whole: int, job: str, say: builder.Say) -> Iterator[bytes]:
+def _told(file: IO[bytes], whole: int, job: str, say: builder.Say) -> Iterator[bytes]:
     """What is in a file, saying ten times how far it is."""
     done = 0
     while chunk := file.read(CHUNK):
@@ -132,7 +135,7 @@ def _fetch(client: docker.DockerClient) -> None:
 
 
 @contextlib.contextmanager
-def _workshop(client: docker.DockerClient):
+def _workshop(client: docker.DockerClient) -> Iterator[Container]:
     """A container of Debian with the engine's own network, for as long as we hold its input."""
     made = create(client.api, BASE, ["cat"], network="host")
     try:
@@ -145,12 +148,12 @@ def _workshop(client: docker.DockerClient):
             client.api.remove_container(made, force=True, v=True)
 
 
-def _mmdebstrap(workshop, job: builder.Job, say: builder.Say) -> None:
+def _mmdebstrap(workshop: Container, job: builder.Job, say: builder.Say) -> None:
     _run(workshop, shlex.join(builder.mmdebstrap(AS_ROOT, job, job.result)), job.name, say)
     say(job.name, "done", builder.STEPS)
 
 
-def _run(workshop, script: str, job: str, say: builder.Say) -> None:
+def _run(workshop: Container, script: str, job: str, say: builder.Say) -> None:
     """Run a shell script in the workshop, and say the steps that mmdebstrap or apt names."""
     api = workshop.client.api
     run = api.exec_create(
@@ -181,6 +184,6 @@ def _packed(folder: Path) -> bytes:
     return file.getvalue()
 
 
-def _commit(workshop, reference: str) -> None:
+def _commit(workshop: Container, reference: str) -> None:
     repository, _, tag = reference.partition(":")
     workshop.commit(repository, tag, changes=[_labels(str(ROOT))])

@@ -14,6 +14,7 @@ import contextlib
 import os
 import shutil
 import signal
+import socket
 import struct
 import sys
 import threading
@@ -58,7 +59,7 @@ def run(api: docker.APIClient, image: str) -> None:
         _remove(api, container)
 
 
-def _forth(connection, api: docker.APIClient, container: str) -> None:
+def _forth(connection: socket.socket, api: docker.APIClient, container: str) -> None:
     """Our standard input to the container's; its end is the container's end."""
     with contextlib.suppress(OSError):
         while data := os.read(0, CHUNK):
@@ -66,7 +67,7 @@ def _forth(connection, api: docker.APIClient, container: str) -> None:
     _remove(api, container)
 
 
-def _back(connection) -> None:
+def _back(connection: socket.socket) -> None:
     """The container's output to ours, until it ends."""
     with contextlib.suppress(OSError, EOFError):
         while True:
@@ -76,7 +77,7 @@ def _back(connection) -> None:
                 data = data[os.write(stream, data) :]
 
 
-def _exactly(connection, length: int) -> bytes:
+def _exactly(connection: socket.socket, length: int) -> bytes:
     data = b""
     while len(data) < length:
         if not (more := connection.recv(length - len(data))):

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from labkit.errors import LabError
-from labkit.machine import MACHINES, REPLAY, image, prerequisites
+from labkit.machine import MACHINES, REPLAY, Machine, image, prerequisites
 from labkit.machine.capabilities import Capability, capabilities
 from labkit.machine.recipe import RECIPES
 
@@ -73,9 +73,8 @@ class Report:
     def text(self, width: int | None = None) -> str:
         """The report for people: a table, and the verdict; in colour on a terminal."""
         screen = Console()
-        console = Console(
-            file=io.StringIO(), width=width or screen.width, force_terminal=screen.is_terminal
-        )
+        text = io.StringIO()
+        console = Console(file=text, width=width or screen.width, force_terminal=screen.is_terminal)
         table = Table(title=self.system, title_justify="left", show_lines=False)
         table.add_column("", no_wrap=True)
         table.add_column("here", no_wrap=True)
@@ -100,7 +99,7 @@ class Report:
             console.print(f"No lab can run here: {', '.join(self.obstacles)}.", style="bold red")
             if any(m.present and m.name == REPLAY.name for m in self.machines):
                 console.print("Notebooks show a recorded lab in its place: a replay.")
-        return console.file.getvalue().rstrip("\n")
+        return text.getvalue().rstrip("\n")
 
 
 def examine() -> Report:
@@ -115,7 +114,8 @@ def examine() -> Report:
 
 
 def _machines() -> Iterable[Finding]:
-    for machine in (*MACHINES, REPLAY):
+    machines: tuple[Machine, ...] = (*MACHINES, REPLAY)
+    for machine in machines:
         able, why = machine.available()
         if not able:  # "what is wrong; what to do"
             why, _, remedy = why.partition("; ")

@@ -18,7 +18,7 @@ import platform
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from labkit.errors import CommandError, ImageError
 from labkit.machine import builder, prerequisites
@@ -43,11 +43,15 @@ def architecture(processor: str = "") -> str:
     return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "armhf"}.get(name, name)
 
 
+@runtime_checkable
 class Booter(Protocol):
     """A machine that boots an image's files as they lie on disk, so that their owners matter."""
 
     name: str
-    privilege: Privilege
+
+    @property
+    def privilege(self) -> Privilege:
+        """How it becomes root."""
 
 
 def place(wanted: Recipe, way: Privilege) -> Path:
@@ -71,7 +75,7 @@ def booter() -> Booter:
 
     reasons = []
     for machine in MACHINES:
-        if hasattr(machine, "privilege"):
+        if isinstance(machine, Booter):
             able, why = machine.available()
             if able:
                 return machine
@@ -126,7 +130,7 @@ def _build(wanted: Recipe, machine: Booter, say: builder.Say) -> Path:
             builder.Job(f"Debian {wanted.release}", wanted.machine(), wanted.release, root),
             builder.Job("toolbox", wanted.container(), wanted.release, toolbox),
         ]
-        if todo := [job for job in jobs if not job.result.exists()]:
+        if todo := [job for job in jobs if not Path(job.result).exists()]:
             _check_room()
             builder.cook(way, todo, part, say)
         _bake(machine, root, toolbox, say)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 
 class Steps:
@@ -22,7 +22,7 @@ class Steps:
     def __init__(self, console: Console | None = None) -> None:
         self._console = console or Console()
         self._begin = time.monotonic()
-        self._tasks = {}
+        self._tasks: dict[str, TaskID] = {}
         self._bars = None
         if self._console.is_terminal or self._console.is_jupyter:
             self._bars = Progress(

@@ -39,7 +39,7 @@ def find(folder: Path, ran: set[str]) -> Path | None:
     Cells tell it by themselves, in whatever program and under whatever name a notebook is open.
     """
     same = {path: len(ran & set(tape.about(path)["cells"])) for path in recordings(folder)}
-    best = max(same, key=same.get, default=None)
+    best = max(same, key=lambda path: same[path], default=None)
     return best if best and same[best] else None
 
 

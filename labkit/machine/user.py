@@ -32,7 +32,7 @@ class UserMachine:
             return False, f"this system is {sys.platform}; the user machine needs Linux"
         if missing := missing_tools():
             return False, missing
-        way = self.privilege
+        way = privilege.first(MANY_IDS, ONE_ID_ONLY)
         if way is None:
             what, remedy = privilege.ban()
             refusal = f"you may not make user namespaces: {what or ONE_ID_ONLY.refusal()}"
@@ -53,9 +53,9 @@ class UserMachine:
         )
 
     @property
-    def privilege(self) -> Privilege | None:
-        """How it becomes root."""
-        return privilege.first(MANY_IDS, ONE_ID_ONLY)
+    def privilege(self) -> Privilege:
+        """How it becomes root, where it can."""
+        return privilege.first(MANY_IDS, ONE_ID_ONLY) or ONE_ID_ONLY
 
     def prepare(self, engine: str, image: Path | None = None) -> Path:
         """The image, built first if need be: with owners that exist in a user namespace."""

@@ -131,7 +131,7 @@ def watch(qemu: Qemu) -> str:
         if qemu.restoring and time.monotonic() - begin > RESTORE:
             return "qemu"
         now = qemu.seconds()
-        if now is None or now - last > WORK * LOOK:
+        if now is None or last is None or now - last > WORK * LOOK:
             used = time.monotonic()
         last = now
         if time.monotonic() - used > UNUSED:

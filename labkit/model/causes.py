@@ -78,13 +78,12 @@ def hairpin(snapshot: Snapshot, namespace: Namespace, rule: Rule) -> Cause | Non
 
 def link(snapshot: Snapshot, namespace: Namespace, rule: Rule) -> Cause | None:
     """``-s 172.17.0.3/32 -d 172.17.0.2/32 -i docker0 -o docker0 -p tcp --dport 80 -j ACCEPT``."""
-    ends = [_at(snapshot, _host(rule, side)) for side in ("source", "destination")]
-    if rule.target != "ACCEPT" or rule.table != "filter" or None in ends:
+    one, other = (_at(snapshot, _host(rule, side)) for side in ("source", "destination"))
+    if rule.target != "ACCEPT" or rule.table != "filter" or not one or not other:
         return None
-    one, other = (c.name for c in ends)
     return Cause(
-        kind="network", words=f"link of {one} and {other}", container=one,
-        why=f"lets {one} and {other} talk, which docker run --link joined",
+        kind="network", words=f"link of {one.name} and {other.name}", container=one.name,
+        why=f"lets {one.name} and {other.name} talk, which docker run --link joined",
     )  # fmt: skip
 
 

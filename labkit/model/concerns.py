@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from ipaddress import ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 from labkit.errors import UsageError
 from labkit.model.rules import Option, Rule
 from labkit.model.snapshot import Container, Network, Snapshot
 from labkit.model.value import Value
+
+IPAddress = IPv4Address | IPv6Address
 
 ADDRESSES = ("source", "destination")
 PORTS = ("source-port", "destination-port", "source-ports", "destination-ports", "ports")
@@ -47,7 +49,7 @@ def concerns(
     return (lambda rule: all(test(rule) for test in tests)) if tests else None
 
 
-def _parsed(address: str):
+def _parsed(address: str) -> IPAddress:
     try:
         return ip_address(address)
     except ValueError:
@@ -61,7 +63,7 @@ def _container(snapshot: Snapshot, name: str) -> Container:
     raise UsageError(f"there is no container {name!r} in this snapshot; there are: {known}")
 
 
-def _ends(*containers: Container) -> tuple:
+def _ends(*containers: Container) -> tuple[IPAddress, ...]:
     return tuple(ip_address(e.address) for c in containers for e in c.endpoints if e.address)
 
 
@@ -69,7 +71,7 @@ class _Ends(Value):
     """Addresses, any of which is one end of the packet."""
 
     snapshot: Snapshot
-    ends: tuple
+    ends: tuple[IPAddress, ...]
 
     def admit(self, rule: Rule) -> bool:
         """Whether the rule can match such a packet, or rewrites its other end to one of them."""
@@ -130,21 +132,21 @@ def _within(network: Network, addresses: str) -> bool:
         subnets = [ip_network(s.subnet) for s in network.subnets]
     except ValueError:  # a set, a range, a name
         return False
-    return any(named.version == s.version and named.subnet_of(s) for s in subnets)
+    return any(named[0] in subnet and named[-1] in subnet for subnet in subnets)
 
 
-def _covers(option: Option, end) -> bool:
+def _covers(option: Option, end: IPAddress) -> bool:
     """Whether the address is among those named; a set of ipset or nft may hold any."""
     for value in ",".join(option.values).split(","):
         if value.startswith("@"):
             return True
         first, dash, last = value.partition("-")
         try:
-            if dash and ip_address(first) <= end <= ip_address(last):
-                return True
             if not dash and end in ip_network(first, strict=False):
                 return True
-        except (ValueError, TypeError):  # an address of the other family, or a name
+            if dash and ip_address(first).version == end.version:
+                return int(ip_address(first)) <= int(end) <= int(ip_address(last))
+        except ValueError:  # a name
             continue
     return False
 

@@ -20,6 +20,9 @@ from labkit.model.rules import Chain, Rule
 from labkit.model.snapshot import Interface, Namespace, Snapshot
 from labkit.model.value import Value
 
+Sign = Literal["+", "-", "~", "·"]  # came, went, changed, counted
+WENT_CAME: tuple[Sign, Sign] = ("-", "+")
+
 MOST = 12  # lines of traffic of one namespace that are shown; the values have all
 # The order of the lines of one namespace; the first four are what the engine tells of the host.
 KINDS = (
@@ -31,7 +34,7 @@ KINDS = (
 class Change(Value):
     """One thing that came, went, changed, or passed."""
 
-    sign: Literal["+", "-", "~", "·"]  # came, went, changed, counted
+    sign: Sign
     place: str  # the namespace: the lab host's name, the container's, "sandbox" and its name
     kind: str  # one of KINDS
     name: str  # of the interface, container, …: its own name, without its kind
@@ -99,8 +102,8 @@ class Diff(Value):
 
     def _sections(self) -> Iterator[tuple[str, Sequence[Change], int]]:
         """What is shown: a heading, its lines, and how many more there are."""
-        for place, changes in groupby(self.changes, lambda c: c.place):
-            yield "" if place == self.host else f"in {place}", tuple(changes), 0
+        for place, group in groupby(self.changes, lambda c: c.place):
+            yield "" if place == self.host else f"in {place}", tuple(group), 0
         for heading, passed in (
             ("new connections", self.tracked),
             ("rules that counted", self.counted),
@@ -164,9 +167,10 @@ def _pairs(before: Snapshot, after: Snapshot) -> list[_Pair]:
             if names & others or (by_number and old.id == new.id)
         )  # fmt: skip
         number = next(same, None)
-        new = None if number is None else left.pop(number)[0]
-        unnamed = new is None or (new.kind == "sandbox" and old.kind == "container")
-        pairs.append((_label(before, old) if unnamed else _label(after, new), old, new))
+        found = None if number is None else left.pop(number)[0]
+        unnamed = found is None or (found.kind == "sandbox" and old.kind == "container")
+        label = _label(before, old) if unnamed or not found else _label(after, found)
+        pairs.append((label, old, found))
     pairs += [(_label(after, new), None, new) for new, _ in left]
     there = {label for label, _, new in pairs if new}
     return [(x if new or x not in there else f"the former {x}", old, new) for x, old, new in pairs]
@@ -194,7 +198,7 @@ class _Side:
     """One of the two snapshots, with the common names of its namespaces."""
 
     def __init__(self, snapshot: Snapshot, pairs: list[_Pair], side: Literal[0, 1]) -> None:
-        self.labels = {p[1 + side].id: p[0] for p in pairs if p[1 + side]}
+        self.labels = {n.id: label for label, *both in pairs if (n := both[side])}
 
     def end(self, interface: Interface) -> str | None:
         """Where the other end of a veth pair is."""
@@ -274,7 +278,7 @@ def _interfaces(
             yield from _interface(place, twin, interface, states, sides)
         else:
             come.append(interface)
-    for sign, side, interfaces in (("-", sides[0], gone.values()), ("+", sides[1], come)):
+    for sign, side, interfaces in zip(WENT_CAME, sides, (gone.values(), come), strict=True):
         for interface in interfaces:
             if not (whole and interface.kind == "loopback"):
                 name, words = in_words.interface(interface, side.end(interface))
@@ -353,7 +357,7 @@ def _chain(place: str, name: str, old: Sequence[Rule], new: Sequence[Rule]) -> I
             yield _change("~", place, "rule", name, words)
         else:
             come.append(rule)
-    for sign, rules in (("-", gone), ("+", come)):
+    for sign, rules in zip(WENT_CAME, (gone, come), strict=True):
         for rule in rules:
             yield _change(sign, place, "rule", name, in_words.rule(name, rule))
 
@@ -420,12 +424,12 @@ def _lists(
 ) -> Iterator[Change]:
     """What is in one list of names and words and not in the other, each as often as it is."""
     old, new = Counter(old), Counter(new)
-    for sign, rest in (("-", old - new), ("+", new - old)):
+    for sign, rest in zip(WENT_CAME, (old - new, new - old), strict=True):
         for name, words in sorted(rest.elements(), key=lambda item: in_words.natural(item[1])):
             yield _change(sign, place, kind, name, words)
 
 
-def _change(sign: str, place: str, kind: str, name: str, words: str) -> Change:
+def _change(sign: Sign, place: str, kind: str, name: str, words: str) -> Change:
     return Change(sign=sign, place=place, kind=kind, name=name, words=words)
 
 

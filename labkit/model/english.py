@@ -199,9 +199,9 @@ def _value(option: Option) -> str:
     values = option.values
     name = option.name
     if "port" in name and name != "on-port":
-        values = ",".join(values).split(",")
+        ports = ",".join(values).split(",")
         return _or([v.replace(":", " to ") if v.count(":") == 1 and name in _RANGES else v
-                    for v in values])  # fmt: skip
+                    for v in ports])  # fmt: skip
     if name in ("ctstate", "state", "ctstatus"):
         return _or([STATES.get(v.strip(), v) for v in ",".join(values).split(",")])
     if name in ("dst-type", "src-type"):

@@ -30,7 +30,7 @@ UNREACHABLE = {0: "network", 1: "host", 2: "protocol", 3: "port"}
 RECORDS = {1: "A", 28: "AAAA", 12: "PTR", 5: "CNAME", 16: "TXT", 15: "MX"}
 FAILURES = {2: "server failure", 3: "no such name", 5: "refused"}  # RFC 1035, section 4.1.1
 
-Flow = tuple[str, tuple[str, int], tuple[str, int]]  # protocol, source, destination
+Flow = tuple[str, tuple[str, int | None], tuple[str, int | None]]  # protocol, source, destination
 
 
 @dataclass(frozen=True)
@@ -81,18 +81,18 @@ def seen(network: bytes, transport: bytes, link: bytes = b"") -> Seen | None:
         return None
     if version == 4:
         length, number, fragment, ttl, protocol = struct.unpack_from(">HHHBB", network, 2)
-        source, destination = network[12:16], network[16:20]
+        ends = network[12:16], network[16:20]
         if fragment & 0x1FFF:
             return None  # the first fragment stands for the packet, whole or not
         mark = number
     else:
         length, protocol, ttl = struct.unpack_from(">HBB", network, 4)
         length += 40
-        source, destination = network[8:24], network[24:40]
+        ends = network[8:24], network[24:40]
         mark = network[1:4]  # the flow label
     if protocol not in PROTOCOLS or len(transport) < 8:
         return None
-    source, destination = str(ip_address(source)), str(ip_address(destination))
+    source, destination = (str(ip_address(end)) for end in ends)
     ports = struct.unpack_from(">HH", transport) if protocol in (TCP, UDP) else (None, None)
     # The link header of a trace may be that of a tunnel or of nothing.
     macs = [_mac(link[6:12]), _mac(link[:6])] if len(link) == 14 else [None, None]

@@ -8,7 +8,7 @@ is iptables' too, the condition's name is iptables', so that all rules are read 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from functools import lru_cache
 
 from labkit.errors import SnapshotError
@@ -81,7 +81,7 @@ def parse(text: str, known: Collection[tuple[str, str, str]] = ()) -> tuple[NftC
         if not words or words.startswith("#"):
             continue
         if table is None and (found := _TABLE.fullmatch(words)):
-            table = found.groups()
+            table = found[1], found[2]
         elif table is not None and words == "}":
             table = None
         elif table is not None and (found := _BLOCK.fullmatch(words)):
@@ -97,7 +97,7 @@ def parse(text: str, known: Collection[tuple[str, str, str]] = ()) -> tuple[NftC
     return tuple(chains)
 
 
-def _block(lines) -> list[str]:
+def _block(lines: Iterator[tuple[int, str]]) -> list[str]:
     """The statements up to the block's closing brace, each of them on one line."""
     found: list[str] = []
     open_groups = 0
@@ -184,7 +184,7 @@ class _Reader:
 
     def statement(self) -> None:
         """Read one condition or action."""
-        word = self.next()
+        word = self.words.pop()
         if word == "counter":
             return
         if word == "comment":

@@ -142,15 +142,15 @@ def parse(text: str) -> tuple[Chain, ...]:
     """
     heads: dict[tuple[str, str], re.Match] = {}
     rules: dict[tuple[str, str], list[Rule]] = {}
-    table = None
+    table = ""
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.startswith("#"):
             continue
-        if line.startswith("*") and table is None:
+        if line.startswith("*") and not table:
             table = line[1:].strip()
-        elif line.strip() == "COMMIT" and table is not None:
-            table = None
-        elif table is not None and (head := _CHAIN.fullmatch(line.strip())):
+        elif line.strip() == "COMMIT" and table:
+            table = ""
+        elif table and (head := _CHAIN.fullmatch(line.strip())):
             heads[table, head[1]], rules[table, head[1]] = head, []
         elif (found := _RULE.fullmatch(line.strip())) and (table, found[3]) in rules:
             before = rules[table, found[3]]
@@ -159,7 +159,7 @@ def parse(text: str) -> tuple[Chain, ...]:
             raise SnapshotError(
                 f"line {number} does not belong in the output of iptables-save -c: {line!r}"
             )
-    if table is not None:
+    if table:
         raise SnapshotError(f"this output of iptables-save -c ends before the end of table {table}")
     return tuple(
         Chain(
@@ -225,7 +225,8 @@ def _options(spec: str) -> tuple[tuple[Option, ...], tuple[Option, ...], str | N
     matches: list[Option] = []
     arguments: list[Option] = []
     options, target = matches, None
-    module, named = None, False  # the module that -m named last; no option of it since
+    module: str | None = None
+    named = ""  # the module that -m named last, while no option of it has come
     words = [(re.sub(r"\\(.)", r"\1", w[1]), True) if w[2] is None else (w[2], False)
              for w in _WORD.finditer(spec)]  # fmt: skip
     words.reverse()
@@ -243,24 +244,24 @@ def _options(spec: str) -> tuple[tuple[Option, ...], tuple[Option, ...], str | N
         if word in ("-m", "-j", "-g") and not values:  # no rule of iptables: anything may come
             continue
         if word in ("-m", "-j", "-g") and named:
-            options.append(Option(name="match", values=(module,)))
+            options.append(Option(name="match", values=(named,)))
         if word == "-m":
             # Twice the same module is two conditions, of which each has its own options.
             again = bool(options) and options[-1].module == values[0]
-            module, named = values[0], True
+            module = named = values[0]
             if again:
-                options.append(Option(name="match", values=(module,)))
+                options.append(Option(name="match", values=(named,)))
         elif word in ("-j", "-g"):
             target = module = values[0]
-            options, named = arguments, False
+            options, named = arguments, ""
             if word == "-g":
                 arguments.append(Option(name="goto"))
         else:
             name = _LONG.get(word.lstrip("-"), word.lstrip("-"))
             options.append(Option(name=name, values=tuple(values), negated=negated, module=module))
-            named = False
+            named = ""
     if named:
-        options.append(Option(name="match", values=(module,)))
+        options.append(Option(name="match", values=(named,)))
     return tuple(matches), tuple(arguments), target
 
 

@@ -96,7 +96,8 @@ def join(
         heard["cut"] or sum(map(len, talks)) > MOST
     )
     requests = _requests(ways)
-    packets, steps = [], []
+    packets: list[Packet] = []
+    steps: list[Step] = []
     for number, way in enumerate(ways, 1):
         direction = "request" if any(flow in requests for flow in way.flows) else "reply"
         packets.append(Packet(number=number, direction=direction, summary=_summary(way)))
@@ -143,7 +144,8 @@ class _Lab:
         if index is None:
             return None
         names = self.places[place]["interfaces"]
-        there = self.namespaces[place].interfaces if self.namespaces[place] else ()
+        namespace = self.namespaces[place]
+        there = namespace.interfaces if namespace else ()
         found = next((i.name for i in there if i.index == index), None)
         return found or names.get(str(index), f"if{index}")
 
@@ -348,8 +350,10 @@ def _passed(run: Sighting, captures: list[Sighting], done: int, lab: _Lab) -> in
 def _is_port(capture: Sighting, bridge: str | None, lab: _Lab) -> bool:
     """Whether it was captured on a port of that bridge whose packets iptables sees."""
     namespace = lab.namespaces[capture.place]
-    above = namespace.interface(bridge) if namespace and bridge else None
-    if not lab.places[capture.place]["bridge_nf"] or above is None or above.kind != "bridge":
+    above = namespace.interface(bridge) if namespace else None
+    if not namespace or not above or above.kind != "bridge":
+        return False
+    if not lab.places[capture.place]["bridge_nf"]:
         return False
     port = namespace.interface(capture.interface)
     return port is None or port.master == bridge  # None: its container has gone since
@@ -433,14 +437,14 @@ def _steps(number: int, way: Way, lab: _Lab, zero: int) -> Iterator[Step]:
             yield Step(**common, kind="capture", outgoing=outgoing, rewritten=rewritten)
             last = headers
         else:
-            for told in _told(sighting, lab):
+            for told in _told(sighting, sighting.run, lab):
                 yield Step(**common, **told, rewritten=_rewritten(last, headers))
                 last = headers
 
 
-def _told(sighting: Sighting, lab: _Lab) -> Iterator[dict]:
+def _told(sighting: Sighting, run: Run, lab: _Lab) -> Iterator[dict]:
     """What the reports of one base chain say, each as a part of a step."""
-    for report in sighting.run.reports:
+    for report in run.reports:
         number, rule = lab.rule(sighting.place, report)
         policy = report.kind == netfilter.POLICY
         if number is None and not policy and report.verdict == netfilter.CONTINUE:

@@ -260,7 +260,8 @@ def _fold(run: list[Row], steps: list[Step]) -> Row:
     first, last = run[0], run[-1]  # nothing but the first can be a change
     tables = dict.fromkeys(s.table for s in steps)
     chains = "; ".join(
-        f"{t} {', '.join(dict.fromkeys(s.chain for s in steps if s.table == t))}" for t in tables
+        f"{t} {', '.join(dict.fromkeys(s.chain or '' for s in steps if s.table == t))}"
+        for t in tables
     )
     number, policies = len(steps), sum(s.kind == "policy" for s in steps)
     said = [count(number - policies, "rule")] * (number > policies)

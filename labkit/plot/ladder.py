@@ -55,14 +55,14 @@ class _Ladder:
 
     def draw(self) -> None:
         picture, journey = self.picture, self.journey
-        width = picture.text(EDGE, 14, "Ladder", style.TITLE, bold=True)
+        width = picture.write(EDGE, 14, "Ladder", style.TITLE, bold=True)
         about = f"{journey.command} · started in {journey.start}"
-        picture.text(EDGE + width + 8, 15, about, room=WIDTH - width - 24, color=style.SOFT)
+        picture.write(EDGE + width + 8, 15, about, room=WIDTH - width - 24, color=style.SOFT)
         for place, x in self.x.items():
             self.head(place, x)
         self.y = self.top + 8
         if not journey.packets:
-            picture.text(EDGE, self.y + 8, "No packet was seen.")
+            picture.write(EDGE, self.y + 8, "No packet was seen.")
             self.y += 20
         gaps: dict[Place, list[tuple[float, float]]] = {p: [] for p in self.x}
         for packet in journey.packets:
@@ -91,11 +91,11 @@ class _Ladder:
         y = TOP + height / 2 - 5.5 * (len(lines) - 1)
         for number, (text, size, bold) in enumerate(lines):
             color = style.INK if bold else style.SOFT
-            picture.text(x, y + 11 * number, text, size, bold=bold, color=color, align="center")
+            picture.write(x, y + 11 * number, text, size, bold=bold, color=color, align="center")
 
     def lane(self, x: float, gaps: list[tuple[float, float]]) -> None:
         """The line below a place, with room for what is written on it."""
-        y = self.top
+        y: float = self.top
         for low, high in [*sorted(gaps), (self.y, self.y)]:
             if low > y:
                 self.picture.line([(x, y), (x, low)], style.FAINT, 1.2)
@@ -107,11 +107,11 @@ class _Ladder:
         hops = way.hops(steps)
         y = self.y + 15
         self.summary(packet, steps)
-        lowest, before = y + 4, steps[0].headers if steps else None
-        for hop in hops:
+        lowest = y + 4.0
+        before = [s.headers for s in steps[:1]] + [hop.met.headers for hop in hops[:-1]]
+        for hop, headers in zip(hops, before, strict=False):  # steps need not go anywhere
             self.arrow(hop, y, packet)
-            lowest = max(lowest, self.label(hop, y, before))
-            before = hop.met.headers
+            lowest = max(lowest, self.label(hop, y, headers))
         if not hops and steps:
             self.picture.dot(self.x[way.place(steps[0])], y, style.INK)
         notes = self.notes(steps)
@@ -126,17 +126,17 @@ class _Ladder:
     def summary(self, packet: Packet, steps: tuple[Step, ...]) -> None:
         """Number, summary and time of a packet, left of its arrows."""
         picture, y = self.picture, self.y + 11
-        width = picture.text(EDGE, y, f"{packet.number}", style.PLAIN, color=style.SOFT)
+        width = picture.write(EDGE, y, f"{packet.number}", style.PLAIN, color=style.SOFT)
         x = EDGE + max(width, 11) + 4
         lines = wrapped(packet.summary, style.PLAIN, SUMMARY - x - 16)
         for number, line in enumerate(lines[:2]):
             more = f"{line} …" if number == 1 and len(lines) > 2 else line
             size, bold = style.PLAIN - number, not number
-            picture.text(x, y + number * LINE, more, size, SUMMARY - x - 4, bold=bold)
+            picture.write(x, y + number * LINE, more, size, SUMMARY - x - 4, bold=bold)
         if steps:
             text = f"{1000 * steps[0].time:.2f} ms"
             y += LINE * min(2, len(lines)) + 0.5
-            picture.text(x, y, text, style.SMALL, color=style.SOFT)
+            picture.write(x, y, text, style.SMALL, color=style.SOFT)
 
     def arrow(self, hop: Hop, y: float, packet: Packet) -> None:
         """From the one lane to the other; a packet in VXLAN runs in a tube."""
@@ -178,7 +178,7 @@ class _Ladder:
                 low = x - 3 if align == "left" else x - width / 2
                 self.picture.band(low, line - 5.5, width, 11, style.MARK)
             color = style.INK if new else style.SOFT
-            self.picture.text(x, line, text, style.SMALL, bold=new, color=color, align=align)
+            self.picture.write(x, line, text, style.SMALL, bold=new, color=color, align=align)
         return texts[-1][1] + 5
 
     def notes(self, steps: tuple[Step, ...]) -> list[tuple[Place, str]]:
@@ -200,7 +200,7 @@ class _Ladder:
         width = text_width(text, style.SMALL, bold=True) + 8
         face, ink = (style.FLAG, style.PAPER) if dark else (style.PAPER, style.INK)
         self.picture.box(x - width / 2, y - 6, width, 12, face=face, edge=style.FLAG, layer=3)
-        self.picture.text(x, y, text, style.SMALL, bold=True, color=ink, align="center")
+        self.picture.write(x, y, text, style.SMALL, bold=True, color=ink, align="center")
 
     def cross(self, x: float, y: float) -> None:
         """Where a packet's way ends by a rule."""

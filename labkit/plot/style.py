@@ -10,8 +10,10 @@ import io
 from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from matplotlib.backend_bases import RendererBase
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
@@ -99,7 +101,9 @@ class _Label(Text):
     Matplotlib lays each text out and draws each letter anew; this takes a fifth of the time.
     """
 
-    def __init__(self, x: float, y: float, text: str, look: tuple[float, bool, bool], **more):
+    def __init__(
+        self, x: float, y: float, text: str, look: tuple[float, bool, bool], **more: Any
+    ) -> None:
         font = _font(*look[1:])
         super().__init__(x, y, text, fontproperties=font, size=look[0], parse_math=False, **more)
         self._look = look
@@ -108,12 +112,12 @@ class _Label(Text):
         """The transform that puts the outline on the page; y is the letters' middle."""
         size, *look = self._look
         width = _outline(self.get_text(), *look)[1].x1
-        x = {"left": 0, "center": -width / 2, "right": -width}[self.get_ha()]
+        x = {"left": 0, "center": -width / 2, "right": -width}[self.get_horizontalalignment()]
         to_page = Affine2D().translate(x, -MIDDLE).rotate_deg(self.get_rotation())
         to_page.scale(size * self.figure.dpi / 72)
         return to_page.translate(*self.get_transform().transform(self.get_position()))
 
-    def draw(self, renderer) -> None:
+    def draw(self, renderer: RendererBase) -> None:
         """Draw it, as matplotlib asks."""
         if not self.get_visible() or not self.get_text():
             return
@@ -125,7 +129,9 @@ class _Label(Text):
         renderer.draw_path(context, path, self._placed(), color)
         context.restore()
 
-    def get_window_extent(self, renderer=None, dpi=None):
+    def get_window_extent(
+        self, renderer: RendererBase | None = None, dpi: float | None = None
+    ) -> Bbox:
         """The rectangle of its ink, in pixels."""
         return _outline(self.get_text(), *self._look[1:])[1].transformed(self._placed())
 
@@ -142,7 +148,7 @@ class Picture(Figure):
 
     def __init__(self, summary: str) -> None:
         super().__init__(dpi=DPI, facecolor=PAPER)
-        FigureCanvasAgg(self)
+        self._agg = FigureCanvasAgg(self)
         self.summary = summary
         self.things: list[Thing] = []
         self.axes_ = self.add_axes((0, 0, 1, 1))
@@ -154,7 +160,7 @@ class Picture(Figure):
         self.set_size_inches(WIDTH / 72, height / 72)
         self.axes_.set(xlim=(0, WIDTH), ylim=(height, 0))
 
-    def text(
+    def write(
         self, x: float, y: float, text: str, size: float = PLAIN, room: float = 0, *,
         bold: bool = False, mono: bool = False, color: str = INK, align: str = "left",
         upright: bool = False,
@@ -184,7 +190,7 @@ class Picture(Figure):
             solid_capstyle="butt", dash_capstyle="butt", solid_joinstyle="round",
         )  # fmt: skip
 
-    def _line(self, xs: Sequence[float], ys: Sequence[float], **look: object) -> None:
+    def _line(self, xs: Sequence[float], ys: Sequence[float], **look: Any) -> None:
         # Not plot(), which would ask each line for the limits of the axes, which are known.
         self.axes_.add_artist(Line2D(xs, ys, **look))
 
@@ -231,8 +237,8 @@ class Picture(Figure):
 
     def png(self) -> bytes:
         """The picture as the bytes of a PNG file."""
-        self.canvas.draw()
-        image = Image.fromarray(np.asarray(self.canvas.buffer_rgba())[..., :3])
+        self._agg.draw()
+        image = Image.fromarray(np.asarray(self._agg.buffer_rgba())[..., :3])
         file = io.BytesIO()
         # Few colours, so a palette says all, at a third of the size in a notebook's file.
         image.quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(

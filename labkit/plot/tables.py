@@ -9,12 +9,12 @@ from labkit.model.causes import Cause, cause
 from labkit.model.concerns import concerns
 from labkit.model.nftables import NftChain
 from labkit.model.rows import Row, rows
-from labkit.model.rules import WAYS, Chain
+from labkit.model.rules import WAYS, Chain, Rule
 from labkit.model.snapshot import Namespace, Snapshot
 from labkit.plot import style
 from labkit.plot.style import WIDTH, Picture, text_width, wrapped
 from labkit.plot.thing import Thing
-from labkit.plot.topology.things import inside
+from labkit.plot.topology.things import Area, inside
 
 EDGE, INDENT, LINE = 8, 22, 10.5
 FIRST, SECOND, RULES = 56, 108, 122  # right ends of the counters' columns, left end of the rules
@@ -81,7 +81,7 @@ def rules_table(
     if way is not None and way not in WAYS:
         raise UsageError(f"way={way!r}: a packet's way is one of {', '.join(map(repr, WAYS))}")
     place = _find(snapshot, namespace)
-    earlier = before and (_find(before, namespace, required=False) or NOTHING)
+    earlier = (_known(before, namespace) or NOTHING) if before else None
     wanted = concerns(snapshot, address, port, container)
     found = rows(place, way, earlier, wanted)
     kept = [f"address {address}"] * (address is not None) + [f"port {port}"] * (port is not None)
@@ -91,7 +91,7 @@ def rules_table(
     number = sum(r.kind == "rule" for r in found)
     picture = Picture(f"{' '.join(title)}: {number} rule" + "s" * (number != 1))
     about = "; ".join([*title[1:], *(["what changed and counted is marked"] if before else [])])
-    earlier_place = (before, earlier) if before else None
+    earlier_place = (before, earlier) if before and earlier else None
     _Table(picture, (snapshot, place), earlier_place).draw(f"rules of {place.name}", about, found)
     return picture
 
@@ -122,16 +122,19 @@ def nat_table(snapshot: Snapshot, namespace: str | None = None) -> Picture:
     return picture
 
 
-def _find(snapshot: Snapshot, name: str | None, required: bool = True) -> Namespace | None:
+def _known(snapshot: Snapshot, name: str | None) -> Namespace | None:
     if name is None:
         return snapshot.root
     container = snapshot.container(name)
-    found = snapshot.namespace(container.namespace) if container and container.namespace else None
-    found = found or next((n for n in snapshot.namespaces if n.name == name), None)
-    if required and not found:
-        known = ", ".join(c.name for c in snapshot.containers) or "none"
-        raise UsageError(f"there is no container {name!r} in this snapshot; there are: {known}")
-    return found
+    found = snapshot.namespace(container.namespace) if container else None
+    return found or next((n for n in snapshot.namespaces if n.name == name), None)
+
+
+def _find(snapshot: Snapshot, name: str | None) -> Namespace:
+    if found := _known(snapshot, name):
+        return found
+    known = ", ".join(c.name for c in snapshot.containers) or "none"
+    raise UsageError(f"there is no container {name!r} in this snapshot; there are: {known}")
 
 
 class _Table:
@@ -145,28 +148,28 @@ class _Table:
 
     def draw(self, title: str, about: str, found: tuple[Row, ...]) -> None:
         picture = self.picture
-        width = picture.text(EDGE, 14, title, style.TITLE, 300, bold=True)
-        picture.text(EDGE + width + 8, 15, about, room=WIDTH - 2 * EDGE - width - 8,
+        width = picture.write(EDGE, 14, title, style.TITLE, 300, bold=True)
+        picture.write(EDGE + width + 8, 15, about, room=WIDTH - 2 * EDGE - width - 8,
                      color=style.SOFT)  # fmt: skip
         self.y = 40
         if not found:
-            picture.text(EDGE, self.y, "There is no rule and no chain here.")
+            picture.write(EDGE, self.y, "There is no rule and no chain here.")
         else:
             names = ("since", "packets") if self.before else ("packets", "bytes")
             for right, name in zip((FIRST, SECOND), names, strict=True):
-                picture.text(
+                picture.write(
                     right, self.y - 7, name, style.SMALL, color=style.SOFT, align="right"
                 )  # fmt: skip
         for row in found:
             self.close(row.depth + (row.kind in ("rule", "left out")))
             if row.kind == "hook":
                 self.hook(row)
-            elif row.kind == "chain":
-                self.chain(row)
-            elif row.kind == "rule":
-                self.rule(row)
-            else:
+            elif row.kind == "left out":
                 self.left_out(row)
+            elif row.chain and row.rule:
+                self.rule(row, row.chain, row.rule)
+            elif row.chain:
+                self.chain(row, row.chain)
         self.close(0)
         picture.grow(self.y + 7 + EDGE)
 
@@ -185,42 +188,43 @@ class _Table:
         self.y += 7 if self.y > 40 else 0
         self.picture.band(EDGE, self.y, WIDTH - 2 * EDGE, 16, style.FLAG)
         self.y += 8
-        width = self.picture.text(
+        width = self.picture.write(
             RULES, self.y, row.name or "nowhere", style.NAME, 180, bold=True, color=style.PAPER
         )
         at = RULES + width + 10
-        self.picture.text(at, self.y, HOOKS[row.name], style.SMALL, color=style.PAPER)
+        self.picture.write(at, self.y, HOOKS[row.name], style.SMALL, color=style.PAPER)
         self.y += 8
 
-    def chain(self, row: Row) -> None:
+    def chain(self, row: Row, chain: Chain) -> None:
         """A chain's heading."""
-        chain, x = row.chain, self.left(row.depth)
+        x = self.left(row.depth)
         left = x - 8 if row.depth else EDGE
         top = self.y
         self.y += 1
         self.picture.band(left, self.y, WIDTH - EDGE - left, 15, style.FAINT)
         self.y += 7.5
-        name = chain.name if row.depth else f"{self.table(row)} {chain.name}"
-        width = self.picture.text(x, self.y, name, style.NAME, 220, bold=True)
-        at = WIDTH - EDGE - 6
+        name = chain.name if row.depth else f"{_table(row, chain)} {chain.name}"
+        width = self.picture.write(x, self.y, name, style.NAME, 220, bold=True)
+        at: float = WIDTH - EDGE - 6
         if chain.policy:
             # nft does not count what meets a policy
             number = "" if chain.packets == row.counted == 0 else f": {_count(row.counted)}"
             policy = f"policy {chain.policy}{number}" + " since" * bool(self.before and number)
-            at -= self.picture.text(at, self.y, policy, style.SMALL, align="right") + 10
+            at -= self.picture.write(at, self.y, policy, style.SMALL, align="right") + 10
         about = [row.mark] if row.mark else []
         about += [f"priority {chain.priority}"] if row.depth == 0 and chain.hook else []
         about += [] if chain.rules else ["no rule"]
         start = x + width + 10
-        self.picture.text(start, self.y, ", ".join(about), style.SMALL, at - start)
+        self.picture.write(start, self.y, ", ".join(about), style.SMALL, at - start)
         self.y += 7.5
         self.starts.append(self.y)
-        self.things_chain(row, (left, top, WIDTH - EDGE - left, self.y - top))
+        self.things_chain(row, chain, (left, top, WIDTH - EDGE - left, self.y - top))
 
-    def rule(self, row: Row) -> None:
+    def rule(self, row: Row, chain: Chain, rule: Rule) -> None:
         """A rule as its tool writes it, what it means, what caused it, and its counters."""
-        picture, rule, x = self.picture, row.rule, self.left(row.depth)
-        why = cause(*(self.before if row.mark == "gone" else self.now), rule)
+        picture, x = self.picture, self.left(row.depth)
+        snapshot, place = self.before if self.before and row.mark == "gone" else self.now
+        why = cause(snapshot, place, rule)
         room = WIDTH - EDGE - 6 - x
         tag = min(text_width(why.words, style.SMALL, bold=True), CAUSE) + 12 if why else 0
         comment = rule.match("comment")
@@ -239,19 +243,19 @@ class _Table:
             picture.band(EDGE, self.y + 0.5, 4, height - 1, style.INK)
         elif row.mark:
             picture.band(EDGE, self.y + 0.5, 4, height - 1, style.SOFT)
-        self.counters(row, self.y + 3 + LINE / 2)
+        self.counters(row, rule, self.y + 3 + LINE / 2)
         for number, (text, size, mono, color) in enumerate(lines):
             y = self.y + 3 + LINE * (number + 0.5)
-            width = picture.text(x, y, text, size, room, mono=mono, color=color)
+            width = picture.write(x, y, text, size, room, mono=mono, color=color)
             if row.mark == "gone" and mono:
                 picture.line([(x, y), (x + width, y)], style.SOFT, 0.8)
         if why:
             right = WIDTH - EDGE - 6
             picture.box(right - tag, self.y + 2.5, tag, 11, face=style.HOST, line=0.6)
-            picture.text(
+            picture.write(
                 right - 6, self.y + 8, why.words, style.SMALL, CAUSE, bold=True, align="right"
             )  # fmt: skip
-        self.things_rule(row, why, (EDGE, self.y, WIDTH - 2 * EDGE, height))
+        self.things_rule(row, chain, rule, why, (EDGE, self.y, WIDTH - 2 * EDGE, height))
         self.y += height
         if row.leads == "below":
             middle = self.y + 11
@@ -259,16 +263,15 @@ class _Table:
             picture.arrow(x + 11, middle)
             self.y += 3
 
-    def counters(self, row: Row, y: float) -> None:
+    def counters(self, row: Row, rule: Rule, y: float) -> None:
         """What the row counted, in its two columns."""
-        rule = row.rule
         counts = [rule.packets, rule.bytes] if rule.counts else []
         texts = [_amount(number) for number in counts] or ["-", "-"]
         if self.before:
             texts = [row.mark or (f"+{_amount(row.counted)}" if row.counted else ""), texts[0]]
         for right, text in zip((FIRST, SECOND), texts, strict=True):
             strong = row.counted > 0 or (bool(row.mark) and right == FIRST)
-            self.picture.text(
+            self.picture.write(
                 right, y, text, style.PLAIN, bold=strong,
                 color=style.INK if strong else style.SOFT, align="right",
             )  # fmt: skip
@@ -277,20 +280,18 @@ class _Table:
         """How many rules are not drawn."""
         number = row.number
         text = f"{number} rule{'s' * (number != 1)} for other packets"
-        self.picture.text(self.left(row.depth), self.y + 8, text, style.SMALL, color=style.SOFT)
+        self.picture.write(self.left(row.depth), self.y + 8, text, style.SMALL, color=style.SOFT)
         self.y += 16
 
-    def things_chain(self, row: Row, box: tuple[float, float, float, float]) -> None:
-        chain = row.chain
-        details = [("table", self.table(row)), ("chain", chain.name)]
+    def things_chain(self, row: Row, chain: Chain, box: Area) -> None:
+        details = [("table", _table(row, chain)), ("chain", chain.name)]
         details += [("hook", chain.hook), ("priority", str(chain.priority))] if chain.hook else []
         details += [("policy", chain.policy)] if chain.policy else []
         details += [("rules", str(len(chain.rules)))]
         details += [("since the snapshot before", row.mark)] if row.mark else []
         self.thing(box, "chain", f"{chain.table} {chain.name}", details, self.command(row, chain))
 
-    def things_rule(self, row: Row, why: Cause | None, box: tuple[float, ...]) -> None:
-        rule = row.rule
+    def things_rule(self, row: Row, chain: Chain, rule: Rule, why: Cause | None, box: Area) -> None:
         details = [
             ("text", rule.spec), ("takes", rule.condition), ("and", rule.effect),
             ("counted", f"{rule.packets} packets, {rule.bytes} bytes" if rule.counts
@@ -300,18 +301,12 @@ class _Table:
             details += [("since the snapshot before", row.mark or f"{row.counted} packets")]
         details += [("because of", why.words), ("why", why.why)] if why else []
         name = f"{rule.table} {rule.chain} {rule.number}"
-        self.thing(box, "rule", name, details, self.command(row, row.chain, f" {rule.number}"))
+        self.thing(box, "rule", name, details, self.command(row, chain, f" {rule.number}"))
 
-    def thing(self, box: tuple, kind: str, name: str, details: list, command: str) -> None:
+    def thing(self, box: Area, kind: str, name: str, details: list, command: str) -> None:
         self.picture.things.append(
             Thing(box, kind, name, tuple(details), (command,), self.snapshot.host)
         )
-
-    def table(self, row: Row) -> str:
-        """The table as its tool names it; nft says the family too."""
-        if isinstance(row.chain, NftChain):
-            return f"{row.family} {row.chain.table}"
-        return f"{'IPv6 ' * (row.family == 'ip6')}{row.chain.table}"
 
     def command(self, row: Row, chain: Chain, number: str = "") -> str:
         """What shows the row in a shell of the host."""
@@ -321,6 +316,13 @@ class _Table:
         else:
             command = f"{tools[row.family]} -t {chain.table} -L {quote(chain.name)}{number} -n -v"
         return inside(self.snapshot, self.place) + command
+
+
+def _table(row: Row, chain: Chain) -> str:
+    """The table as its tool names it; nft says the family too."""
+    if isinstance(chain, NftChain):
+        return f"{row.family} {chain.table}"
+    return f"{'IPv6 ' * (row.family == 'ip6')}{chain.table}"
 
 
 def _count(packets: int) -> str:

@@ -71,12 +71,12 @@ class _Timeline:
     def draw(self) -> None:
         picture, packet = self.picture, self.packet
         name = f"Packet {packet.number}: {packet.summary}"
-        width = picture.text(EDGE, 14, name, style.TITLE, 300, bold=True)
+        width = picture.write(EDGE, 14, name, style.TITLE, 300, bold=True)
         about = f"a {packet.direction}, of {count(len(self.journey.packets), 'packet')} · "
         about += self.journey.command
-        picture.text(EDGE + width + 8, 15, about, room=WIDTH - width - 24, color=style.SOFT)
+        picture.write(EDGE + width + 8, 15, about, room=WIDTH - width - 24, color=style.SOFT)
         for x, text in ((FROM, "source"), (TO, "destination"), (TTL - 12, "TTL")):
-            picture.text(x, 33, text, style.SMALL, color=style.SOFT)
+            picture.write(x, 33, text, style.SMALL, color=style.SOFT)
         self.y = 40
         here = None
         for row in way.folded(self.journey, packet.number):
@@ -93,7 +93,7 @@ class _Timeline:
         picture = self.picture
         self.y += 5
         picture.band(EDGE, self.y, WIDTH - 2 * EDGE, 16, style.FLAG)
-        width = picture.text(
+        width = picture.write(
             EDGE + 8,
             self.y + 8,
             way.name(self.journey, row.place),
@@ -102,7 +102,7 @@ class _Timeline:
             bold=True,
             color=style.PAPER,
         )
-        picture.text(
+        picture.write(
             EDGE + 16 + width, self.y + 8, row.place.about, style.SMALL, 200, color=style.PAPER
         )
         self.y += 18
@@ -116,9 +116,9 @@ class _Timeline:
         picture.band(TITLE - 6, self.y + 1, WIDTH - EDGE - TITLE + 6, height - 2, style.MARK)
         for number, line in enumerate(lines):
             y = self.y + height / 2 + LINE * (number - (len(lines) - 1) / 2)
-            picture.text(TITLE, y, line, bold=True)
+            picture.write(TITLE, y, line, bold=True)
         if row.by:
-            picture.text(
+            picture.write(
                 WIDTH - EDGE - 6, self.y + height / 2, row.by, style.SMALL, 180, align="right"
             )
         self.y += height
@@ -127,14 +127,14 @@ class _Timeline:
         """A step: what it is, the headers there, the rule and what it means."""
         picture, top = self.picture, self.y
         self.y += 8
-        picture.text(NUMBERS, self.y, row.numbers, style.SMALL, color=style.SOFT, align="right")
+        picture.write(NUMBERS, self.y, row.numbers, style.SMALL, color=style.SOFT, align="right")
         room = WIDTH - EDGE - TITLE - 6
         if row.first != row.last:
             text = f"{row.title}: {row.words}"
-            picture.text(TITLE, self.y, text, style.SMALL, room, color=style.SOFT)
+            picture.write(TITLE, self.y, text, style.SMALL, room, color=style.SOFT)
             self.y += 8
         else:
-            width = picture.text(TITLE, self.y, row.title, style.PLAIN, 175, bold=True)
+            width = picture.write(TITLE, self.y, row.title, style.PLAIN, 175, bold=True)
             if row.verdict:
                 self.verdict(TITLE + width + 8, row.verdict)
             self.headers(row)
@@ -142,7 +142,7 @@ class _Timeline:
             lines = [(t, True, style.INK) for t in wrapped(row.spec, style.SMALL, room, mono=True)]
             lines += [(t, False, style.SOFT) for t in wrapped(row.words, style.SMALL, room)]
             for text, mono, ink in lines if row.spec else ():
-                picture.text(TITLE, self.y + LINE / 2, text, style.SMALL, mono=mono, color=ink)
+                picture.write(TITLE, self.y + LINE / 2, text, style.SMALL, mono=mono, color=ink)
                 self.y += LINE
             self.y += 3 * bool(row.spec)
         self.thing(row, top)
@@ -171,7 +171,7 @@ class _Timeline:
         width = min(text_width(verdict, style.SMALL, bold=True), room) + 8
         face, ink = (style.FLAG, style.PAPER) if dark else (style.PAPER, style.INK)
         self.picture.box(x, self.y - 6, width, 12, face=face, edge=style.FLAG, layer=2)
-        self.picture.text(x + 4, self.y, verdict, style.SMALL, room, bold=True, color=ink)
+        self.picture.write(x + 4, self.y, verdict, style.SMALL, room, bold=True, color=ink)
 
     def headers(self, row: Row) -> None:
         """Source, destination and TTL in their columns; the VXLAN packet around them below."""
@@ -180,10 +180,10 @@ class _Timeline:
         fields = (("source", FROM, source, TO), ("destination", TO, destination, TTL - 20))
         for name, x, text, end in fields:
             bold = any(c.startswith(name) for c in changed)
-            picture.text(x, self.y, text, style.PLAIN, end - x - 6, bold=bold)
+            picture.write(x, self.y, text, style.PLAIN, end - x - 6, bold=bold)
         if row.headers.ttl is not None:
             bold = "ttl" in changed
-            picture.text(TTL, self.y, f"{row.headers.ttl}", bold=bold, align="right")
+            picture.write(TTL, self.y, f"{row.headers.ttl}", bold=bold, align="right")
         if outer := row.headers.outer:
             picture.box(
                 FROM - 6, self.y - 7, TTL - FROM + 12, 29, face=style.PAPER, edge=style.INK,
@@ -191,7 +191,7 @@ class _Timeline:
             )  # fmt: skip
             text = f"inside VXLAN {row.headers.vni}: {' → '.join(way.ends(outer))}"
             self.y += 13
-            picture.text(FROM, self.y, text, style.SMALL, TTL - FROM)
+            picture.write(FROM, self.y, text, style.SMALL, TTL - FROM)
             self.y += 4
 
 

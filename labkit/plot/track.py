@@ -57,7 +57,8 @@ def journey_map(journey: Journey, packet: int = 1, step: int | None = None) -> P
         >>> journey_map(Journey.load("tests/unit/journeys/drop.json"))
         <way of packet 1, TCP SYN, over the map of host1: 6 steps>
     """
-    steps = len(find(journey, packet) and journey.of(packet))
+    find(journey, packet)
+    steps = len(journey.of(packet))
     last = steps if step is None else step
     if not 1 <= last <= steps:
         raise UsageError(f"packet {packet} has no step {last}; its steps are 1 to {steps}")
@@ -83,14 +84,15 @@ def stops(picture: Picture, journey: Journey, packet: int) -> tuple[Stop, ...]:
         place = way.name(journey, way.place(step))
         box = picture.find(place, step.node)
         before = found[-1].point if found else None
+        path: tuple[Point, ...]
         port = picture.find(f"{step.interface} of {place}", step.node)
         if before and (step.kind != "capture" or not port):
             point, path = before, (before,)  # a hook has no place of its own on a map
-        elif port or box:
-            point, path = _reached(picture.things, before, port or box)
+        elif thing := port or box:
+            point, path = _reached(picture.things, before, thing)
         else:
             continue
-        found.append(Stop(number=number, point=point, path=path, area=box and box.box))
+        found.append(Stop(number=number, point=point, path=path, area=box.box if box else None))
     return tuple(found)
 
 
@@ -121,7 +123,7 @@ def _draw(picture: Picture, visited: tuple[Stop, ...]) -> None:
         face, ink = (style.FLAG, style.PAPER) if badge.present else (style.PAPER, style.INK)
         x, y, width, height = badge.area
         picture.box(x, y, width, height, face=face, edge=style.INK, layer=4.5)
-        picture.text(
+        picture.write(
             x + width / 2, y + height / 2, badge.text, style.SMALL, bold=True, color=ink,
             align="center",
         )  # fmt: skip

@@ -12,6 +12,7 @@ import os
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 from labkit.agent.wire import Call, Wire, streams
 from labkit.replay import tape as tapes
@@ -35,11 +36,11 @@ class ReplayAgent:
         words = " and ".join(f"{count} {kind}" for kind, count in arguments.items())
         return await self._again(call, "build", arguments, f"a lab of {words}")
 
-    async def execute(self, call: Call, **arguments: object) -> object:
+    async def execute(self, call: Call, **arguments: Any) -> object:
         """What a command wrote and its exit status."""
         return await self._again(call, "execute", arguments, quoted(**arguments))
 
-    async def journey(self, call: Call, **arguments: object) -> object:
+    async def journey(self, call: Call, **arguments: Any) -> object:
         """What was seen of a command's packets."""
         return await self._again(call, "journey", arguments, f"a journey: {quoted(**arguments)}")
 

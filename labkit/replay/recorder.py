@@ -167,6 +167,8 @@ def main() -> int:
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # only the end of the machine ends this program
     machine = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert machine.stdin
+    assert machine.stdout
     with open(file, "a", encoding="utf-8") as tape:
         recorder = Recorder(lambda entry: print(json.dumps(entry), file=tape, flush=True))
         there = os.dup(machine.stdin.fileno())

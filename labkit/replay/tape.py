@@ -92,14 +92,11 @@ class Tape:
             return None
         following = next((place for place in places if self._is_ahead(place)), None)
         earlier = max((place for place in places if self._moments[place] <= self.now), default=None)
-        if acts(asked):
-            place = earlier if following is None else following
+        on = acts(asked) or (following is not None and not self._action_before(following))
+        order = (following, earlier) if on else (earlier, following)
+        place = next(place for place in order if place is not None)
+        if on:
             self._go(place)
-        elif following is not None and not self._action_before(following):
-            place = following
-            self._go(place)
-        else:
-            place = following if earlier is None else earlier
         return self.entries[place]
 
     def _is_ahead(self, place: int) -> bool:

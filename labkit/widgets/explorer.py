@@ -216,7 +216,8 @@ class Explorer(widgets.VBox):
 
     def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
         """For Jupyter: the widget, and the map for where no widget can live."""
-        view, metadata = super()._repr_mimebundle_(**options), {}
+        view = super()._repr_mimebundle_(**options)
+        metadata: dict = {}
         if "Map" in self.figures:
             picture, metadata = self.figures["Map"]._repr_mimebundle_()
             view["image/png"] = picture["image/png"]

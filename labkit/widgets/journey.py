@@ -58,7 +58,7 @@ class JourneyView(widgets.VBox):
         )
         self.told = widgets.HTML()
         self.map, self.steps, self.ladder = PictureView(), PictureView(), PictureView()
-        self._drawn: dict[tuple, Picture] = {}
+        self._drawn: dict[object, Picture] = {}
         self._stops: dict[int, tuple[Stop, ...]] = {}
         tabs = {"Map": self.map} if journey.snapshots else {}
         tabs |= {"Steps": self.steps, "Conversation": self.ladder}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import traitlets
@@ -56,9 +57,9 @@ class PictureView(anywidget.AnyWidget):
     def __repr__(self) -> str:
         return repr(self.picture) if self.picture else "<no picture yet>"
 
-    def _repr_mimebundle_(self, **options: object) -> tuple[dict, dict]:
+    def _repr_mimebundle_(self, **options: Any) -> tuple[dict, dict]:
         """For Jupyter: the widget, and the picture for where no widget can live."""
-        view, metadata = super()._repr_mimebundle_(**options)
+        view, metadata = super()._repr_mimebundle_(**options) or ({}, {})
         if self.picture is None:
             return view, metadata
         picture, size = self.picture._repr_mimebundle_()

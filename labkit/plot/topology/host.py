@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from labkit.model.snapshot import Interface, Namespace, Network
+from labkit.model.snapshot import Container, Interface, Namespace, Network
 from labkit.plot import style
 from labkit.plot.style import Picture, text_width
 from labkit.plot.topology import things, words
@@ -48,7 +48,7 @@ class HostMap:
         self.vteps: list[tuple[Strip, Interface, float]] = []  # VXLAN interfaces, and their height
         self.box_width = 0.0
         self.rails = self._rails()
-        self.left = EDGE + (6 + RAIL * len(self.rails) if self.rails else 0)
+        self.left: float = EDGE + (6 + RAIL * len(self.rails) if self.rails else 0)
         self.rail_y: dict[int, float] = {}  # how far each rail has come
         self.y = self.top = self.port_rail = 0.0
 
@@ -161,17 +161,18 @@ class HostMap:
     def header(self, strip: Strip, floor: Floor) -> None:
         """The host's name, its interfaces that are on no bar, the processes in its namespace."""
         picture, x, y = self.picture, self.left + PAD, self.top + 17
-        width = picture.text(
+        width = picture.write(
             x, y, self.snapshot.host, style.TITLE, self.uplink - self.left - 182, bold=True
         )
         engine, kind = self.snapshot.engine, self.snapshot.kind
         about = f"Docker Engine {engine}" if engine else "its Docker Engine does not answer"
-        picture.text(
+        picture.write(
             x + width + 8, y + 1, ABOUT.get(kind, about), style.PLAIN, 190, color=style.SOFT
         )
         own = "the lab host's own network namespace" if kind == "host" else "its network namespace"
-        picture.text(x, y + 15, own, style.PLAIN, color=style.SOFT)
+        picture.write(x, y + 15, own, style.PLAIN, color=style.SOFT)
         new = self.parts.new
+        chips: list[tuple[str, Interface | Container]]
         chips = [(words.chip(i) + ", new" * (id(i) in new), i) for i in self.chips(strip)]
         chips += [
             (f"{c.name}: runs right here (--network host)" + ", new" * (id(c) in new), c)
@@ -188,7 +189,7 @@ class HostMap:
                 self.chip(x, y, strip.namespace, thing, text, width)
             else:
                 picture.box(*area, edge=style.SOFT, layer=1.5)
-                picture.text(x + 8, y, text, style.PLAIN, width - 24)
+                picture.write(x + 8, y, text, style.PLAIN, width - 24)
                 picture.things.append(things.container(area, self.snapshot, thing))
             x += width
         self.y = y + 14
@@ -202,9 +203,9 @@ class HostMap:
         name = self.snapshot.host if host else strip.namespace.name
         if not first:
             name += ", continued"
-        self.picture.text(x, y, name, style.NAME, room, bold=True)
+        self.picture.write(x, y, name, style.NAME, room, bold=True)
         if not host and first:
-            self.picture.text(
+            self.picture.write(
                 x, y + LINE, words.about(strip.namespace), style.SMALL, room, color=style.SOFT
             )
         if first:
@@ -228,7 +229,7 @@ class HostMap:
     ) -> None:
         """An interface on no bar, in one line."""
         self.picture.port(x + 4, y, style.INK, filled=False)
-        self.picture.text(x + 12, y, text, style.PLAIN, width - 24)
+        self.picture.write(x + 12, y, text, style.PLAIN, width - 24)
         area = (x, y - 8, width - 8, 16)
         self.picture.things.append(
             things.interface(area, self.snapshot, namespace, i, ((x + 4, y),))
@@ -264,7 +265,7 @@ class HostMap:
             words_ = f"{bar.name}, continued"
             if text_width(words_, style.PLAIN) > room:
                 words_ = bar.name
-            picture.text(x, y - 10, words_, style.PLAIN, room, color=style.SOFT)
+            picture.write(x, y - 10, words_, style.PLAIN, room, color=style.SOFT)
             return
         self.picture.things.append(
             things.interface(
@@ -278,13 +279,13 @@ class HostMap:
             self.crossing(port, self.top, y, color, 2, "-")
             picture.dot(port, y, color)
             # Its own label is where it leaves the box.
-            picture.text(x, at, f"{bar.name} as a parent", style.NAME, room, bold=True)
+            picture.write(x, at, f"{bar.name} as a parent", style.NAME, room, bold=True)
         elif bar is not vxlan:
             self.label(x, at, strip.namespace, bar, room, note, below=below)
         x, room = slots[1]
         network = self.parts.network(strip, bar)
         for number, text in enumerate(self.network(bar, network, room)):
-            picture.text(x, at + number * LINE, text, style.PLAIN - number, room, color=style.SOFT)
+            picture.write(x, at + number * LINE, text, style.PLAIN - number, room, color=style.SOFT)
         if network:
             area = (x - 2, at - 7, room, 24)
             picture.things.append(things.network(area, self.snapshot, network))
@@ -298,7 +299,7 @@ class HostMap:
         """A VXLAN interface, at the right edge, where its tunnels leave."""
         x, room = slot
         vteps = sorted(
-            {f.remote for f in strip.namespace.forwarding if f.interface == vxlan.name} - {None}
+            {f.remote for f in strip.namespace.forwarding if f.remote and f.interface == vxlan.name}
         )
         note = f"VNI {vxlan.vni}" + f" → {', '.join(vteps)}" * bool(vteps)
         self.picture.port(self.right, y, color)
@@ -320,11 +321,11 @@ class HostMap:
 
     def tagged(self, strip: Strip) -> None:
         """Join each VLAN interface to its parent, near the right edge."""
-        joined = [b for b in strip.bars if b.name in strip.bar_y and b.parent in strip.bar_y]
-        for number, bar in enumerate(joined):
+        bars = {b.name: b for b in strip.bars if b.name in strip.bar_y}
+        joined = [(bars[b.parent], b) for b in bars.values() if b.parent in bars]
+        for number, (parent, bar) in enumerate(joined):
             x = self.right - 12 - 8 * number
-            start, end = strip.bar_y[bar.parent], strip.bar_y[bar.name]
-            parent = strip.namespace.interface(bar.parent)
+            start, end = strip.bar_y[parent.name], strip.bar_y[bar.name]
             color = self.looks[id(parent)][0]
             self.crossing(x, min(start, end), max(start, end), color, 2, "-")
             self.picture.dot(x, start, color)
@@ -359,12 +360,13 @@ class HostMap:
         top, most = self.y + 16, 0
         for column in range(COLUMNS):
             wires = [
-                w for b in floor.column(column) for w in b.wires if w.strip is strip and w.far
+                (w, w.far) for b in floor.column(column) for w in b.wires
+                if w.strip is strip and w.far
             ]  # fmt: skip
-            for number, wire in enumerate(wires):
+            for number, (wire, far) in enumerate(wires):
                 wire.far_y = top + number * ROW
                 self.label(
-                    wire.box.x + 4, wire.far_y, strip.namespace, wire.far, self.box_width - 4,
+                    wire.box.x + 4, wire.far_y, strip.namespace, far, self.box_width - 4,
                     port=(wire.lane, wire.far_y),
                 )  # fmt: skip
             most = max(most, len(wires))
@@ -386,18 +388,18 @@ class HostMap:
                 if p.everywhere and self.uplink_x:
                     reached.append(p.lane)
                 place = f"{p.port.host_port}/{p.port.protocol}"
-                width = self.picture.text(x, p.y, place, style.NAME, room, bold=True)
+                width = self.picture.write(x, p.y, place, style.NAME, room, bold=True)
                 if room - width > 40:
-                    self.picture.text(
+                    self.picture.write(
                         x + width + 5, p.y, f"→ {p.container.name}", room=room - width - 5
                     )
                 text = f"rule nat {p.rule.chain} {p.rule.number} · DNAT" if p.rule else "no rule"
                 if not p.everywhere:
                     text = f"at {p.port.host_address} · {text}"
-                self.picture.text(x, p.y + 0.5 + LINE, text, style.SMALL, room, color=style.SOFT)
+                self.picture.write(x, p.y + 0.5 + LINE, text, style.SMALL, room, color=style.SOFT)
                 if p.rule:
                     area = (x - 2, p.y + 5, room, 11)
-                    self.picture.things.append(things.rule(area, self.snapshot, p))
+                    self.picture.things.append(things.rule(area, self.snapshot, p, p.rule))
             most = max(most, len(found))
         self.y = top + most * ROW - 8
         if reached:
@@ -435,25 +437,23 @@ class HostMap:
 
     def wire(self, wire: Wire) -> None:
         """A wire: bar, lane, the far end, lane, the box's port."""
-        if wire.mate:
+        strip, far = wire.strip, wire.far or wire.bar
+        if not strip or not far:  # its other end is in another box
             return
         color, pattern = self.looks[id(wire.bar)] if wire.bar else (style.SOFT, "-")
         box, x, port = wire.box, wire.lane, wire.box.port_y(wire.port)
         if wire.bar:
-            bar = wire.strip.bar_y[wire.bar.name]
+            bar = strip.bar_y[wire.bar.name]
             self.crossing(x, bar, wire.far_y or port, color, 1.6, pattern)
             self.picture.dot(x, bar, color)
         if wire.far_y:
             self.crossing(x, wire.far_y, port, color, 1.6, pattern)
             self.picture.port(x, wire.far_y, color)
         self.picture.line([(x, port), (box.x, port)], color, 1.6, pattern)
-        far = wire.far or wire.bar
-        start = wire.far_y or wire.strip.bar_y[far.name]
+        start = wire.far_y or strip.bar_y[far.name]
         path = ((box.x, port), (x, port), (x, start))
         self.picture.things.append(
-            things.wire(
-                self.snapshot, path, (box.namespace, wire.port), (wire.strip.namespace, far)
-            )
+            things.wire(self.snapshot, path, (box.namespace, wire.port), (strip.namespace, far))
         )
 
     def cords(self, floor: Floor) -> None:
@@ -467,9 +467,8 @@ class HostMap:
         """The wires from box to box: up a lane, across under the strips, and down again."""
         done: list[Wire] = []
         across = self.channel - 5
-        for wire in (w for b in floor.boxes for w in b.wires if w.mate):
-            other = wire.mate
-            if other in done:
+        for wire, other in ((w, w.mate) for b in floor.boxes for w in b.wires):
+            if not other or other in done:
                 continue
             done.append(wire)
             ends = [(w.box.x, w.box.port_y(w.port)) for w in (wire, other)]
@@ -507,15 +506,15 @@ class HostMap:
         area = (box.x, box.y, self.box_width, box.height)
         picture.box(*area, face=style.BOX, edge=edge, line=line)
         tag = self.tag(box.x + 9, box.y + 11) if new else 0
-        picture.text(box.x + 9 + tag, box.y + 11, box.title, style.NAME, room - tag, bold=True)
-        picture.text(box.x + 9, box.y + 22, box.subtitle, style.SMALL, room, color=style.SOFT)
+        picture.write(box.x + 9 + tag, box.y + 11, box.title, style.NAME, room - tag, bold=True)
+        picture.write(box.x + 9, box.y + 22, box.subtitle, style.SMALL, room, color=style.SOFT)
         picture.things += [things.container(area, self.snapshot, c) for c in box.containers] or [
             things.namespace(area, self.snapshot, box.namespace)
         ]
         for interface in box.namespace.interfaces:
             y, wire = box.port_y(interface), box.wire(interface)
             if interface.kind == "loopback":
-                picture.text(box.x + 9, y, words.chip(interface), style.PLAIN, room)
+                picture.write(box.x + 9, y, words.chip(interface), style.PLAIN, room)
                 picture.things.append(
                     things.interface(
                         (box.x - 4, y - 7, self.box_width, 14), self.snapshot, box.namespace,
@@ -532,7 +531,7 @@ class HostMap:
                 color = self.looks[id(wire.bar)][0] if wire.bar else style.SOFT
             picture.port(box.x, y, color, filled=bool(wire))
         if box.bare:
-            picture.text(
+            picture.write(
                 box.x + 9, box.y + 49, "and no other interface", style.SMALL, color=style.SOFT
             )
         for p in box.publications:
@@ -542,7 +541,7 @@ class HostMap:
                 flag = f"port {p.port.host_port} → {words.inner(p.port)}"
             width = min(text_width(flag, style.SMALL) + 10, room + 8)
             picture.box(box.x + 7, y - 6, width, 12.5, face=style.FLAG, edge=style.FLAG)
-            picture.text(box.x + 12, y + 0.3, flag, style.SMALL, room, color=style.PAPER)
+            picture.write(box.x + 12, y + 0.3, flag, style.SMALL, room, color=style.PAPER)
             picture.things.append(
                 things.published((box.x + 7, y - 6, width, 12.5), self.snapshot, p)
             )
@@ -556,7 +555,7 @@ class HostMap:
         With a port it can be picked as well. The address goes below too if there is no room.
         """
         width = self.tag(x, y) if id(interface) in self.parts.new else 0
-        width += self.picture.text(
+        width += self.picture.write(
             x + width, y, interface.name, style.NAME, room - width, bold=True
         )
         small = words.small(interface, note)
@@ -564,9 +563,11 @@ class HostMap:
             if below:
                 small.insert(0, address)
             else:
-                self.picture.text(x + width + 5, y, address, style.PLAIN, room - width - 5)
+                self.picture.write(x + width + 5, y, address, style.PLAIN, room - width - 5)
         for number, text in enumerate(small, 1):
-            self.picture.text(x, y + 0.5 + number * LINE, text, style.SMALL, room, color=style.SOFT)
+            self.picture.write(
+                x, y + 0.5 + number * LINE, text, style.SMALL, room, color=style.SOFT
+            )
         if port:
             left = min(x, port[0])
             area = (left - 4, y - 7, x + room - left + 4, 12 + LINE * len(small))
@@ -578,7 +579,7 @@ class HostMap:
         """Write "new" on a dark ground; the room that it takes."""
         width = text_width("new", style.SMALL, bold=True) + 8
         self.picture.box(x, y - 5.5, width, 11, face=style.FLAG, edge=style.FLAG)
-        self.picture.text(x + 4, y, "new", style.SMALL, bold=True, color=style.PAPER)
+        self.picture.write(x + 4, y, "new", style.SMALL, bold=True, color=style.PAPER)
         return width + 4
 
 

@@ -30,7 +30,13 @@ class Page:
         self.beyond = self._beyond()
         self.maps = [Parts(s, changes.get(s.host)) for s in hosts]
         self.tunnels = self._tunnels()
-        vnis = {v.vni for p in self.maps for s in p.strips for b in s.bars if (v := s.vxlan(b))}
+        vnis = {
+            v.vni
+            for p in self.maps
+            for s in p.strips
+            for b in s.bars
+            if (v := s.vxlan(b)) and v.vni
+        }
         self.columns = sorted(vnis)
         right = WIDTH - EDGE
         if len(hosts) > 1 or vnis:
@@ -92,9 +98,9 @@ class Page:
             at = self.y + 12
         else:
             self.y, at = 22, 10
-        width = self.picture.text(EDGE + 2, at, "LAN", style.NAME, bold=True)
+        width = self.picture.write(EDGE + 2, at, "LAN", style.NAME, bold=True)
         room = (self.right * 0.6 if self.plain else WIDTH) - 60
-        self.picture.text(EDGE + width + 10, at, text, style.PLAIN, room, color=style.SOFT)
+        self.picture.write(EDGE + width + 10, at, text, style.PLAIN, room, color=style.SOFT)
         self.branch(self.y)
         area = (EDGE, self.y - 4, WIDTH - 2 * EDGE, 8)
         self.picture.things.append(things.lan(area, parts.snapshot, uplink, subnet))
@@ -129,7 +135,7 @@ class Page:
         if len(rows) > 1:
             width -= 6 * len(rows)
         self.y = EDGE
-        ends = []
+        ends: list[tuple[Snapshot, float, float, float, float]] = []
         for number, row in enumerate(rows):
             heights = []
             for column, snapshot in enumerate(row):
@@ -143,7 +149,8 @@ class Page:
         for snapshot, x, lane, top, height in ends:
             if self.beyond and snapshot.kind == "outside":
                 _, start, _, _, tall = ends[0]
-                self.across(snapshot, (x + DOWN, top + height), (start + width - DOWN, top + tall))
+                far = (start + width - DOWN, top + tall)
+                self.across(snapshot, self.beyond, (x + DOWN, top + height), far)
             else:
                 self.down(snapshot, x, lane, top, height)
 
@@ -161,12 +168,12 @@ class Page:
         interfaces = snapshot.root.interfaces
         rows = [(i, words.small(i, "") if i.kind != "loopback" else []) for i in interfaces]
         height = 26 + sum(14 + words.LINE * len(small) for _, small in rows)
-        area = (x, y, width, height)
+        area: things.Area = (x, y, width, height)
         picture.box(*area, face=style.HOST, edge=style.SOFT, line=1.3)
         picture.things.append(things.namespace(area, snapshot, snapshot.root))
-        wide = picture.text(x + 18, line, snapshot.host, style.NAME, width - 26, bold=True)
+        wide = picture.write(x + 18, line, snapshot.host, style.NAME, width - 26, bold=True)
         about = {"outside": "beyond the router", "router": "the LAN's router"}
-        picture.text(
+        picture.write(
             x + 24 + wide, line, about.get(snapshot.kind, "no Docker"), style.SMALL,
             width - wide - 30, color=style.SOFT,
         )  # fmt: skip
@@ -174,14 +181,16 @@ class Page:
         for interface, small in rows:
             top = line
             if interface.kind == "loopback":
-                picture.text(x + 18, line, words.chip(interface), style.PLAIN, width - 26)
+                picture.write(x + 18, line, words.chip(interface), style.PLAIN, width - 26)
             else:
-                name = picture.text(x + 18, line, interface.name, style.NAME, width - 26, bold=True)
+                name = picture.write(
+                    x + 18, line, interface.name, style.NAME, width - 26, bold=True
+                )
                 for address in words.addresses(interface)[:1]:
-                    picture.text(x + 23 + name, line, address, style.PLAIN, width - name - 30)
+                    picture.write(x + 23 + name, line, address, style.PLAIN, width - name - 30)
             for text in small:
                 line += words.LINE
-                picture.text(x + 18, line + 0.5, text, style.SMALL, width - 26, color=style.SOFT)
+                picture.write(x + 18, line + 0.5, text, style.SMALL, width - 26, color=style.SOFT)
             port = (x, top) if interface.kind == "loopback" else (x + DOWN, y + height)
             if interface is self.beyond:
                 port = (x + width - DOWN, y + height)
@@ -195,15 +204,16 @@ class Page:
         return height
 
     def across(
-        self, outside: Snapshot, near: tuple[float, float], far: tuple[float, float]
-    ) -> None:
-        """Outside's wire to the router beside it, from port to port."""
+        self, outside: Snapshot, beyond: Interface,
+        near: tuple[float, float], far: tuple[float, float],
+    ) -> None:  # fmt: skip
+        """Outside's wire to the router's interface beside it, from port to port."""
         below = max(near[1], far[1]) + 6
         path = (near, (near[0], below), (far[0], below), far)
         self.picture.line(list(path), style.SOFT, 2)
         for x, y in (near, far):
             self.picture.port(x, y, style.INK)
-        end = f"{self.beyond.name} of {self.plain[0].host}"
+        end = f"{beyond.name} of {self.plain[0].host}"
         for interface in (i for i in outside.root.interfaces if i.kind != "loopback"):
             self.picture.things.append(things.cable(outside, interface, path, end))
 
@@ -227,7 +237,7 @@ class Page:
             width = style.text_width(text, style.SMALL) + 12
             area = (lane - 7, self.y - 17, width, 12)
             picture.box(*area, face=style.PAPER, edge=style.SOFT, layer=3)
-            picture.text(lane - 1, self.y - 11, text, style.SMALL, color=style.SOFT)
+            picture.write(lane - 1, self.y - 11, text, style.SMALL, color=style.SOFT)
 
     def on_lan(self, snapshot: Snapshot) -> bool:
         """Whether it has an address of the LAN."""
@@ -270,7 +280,9 @@ class Page:
                 b for b in s.bars if b is v or b.name == v.master
             ))]) for h in self.hosts for s, v, y in h.vteps
         }  # fmt: skip
-        columns = {vni: left + TRUNK + 2 + TUNNEL * n for n, vni in enumerate(self.columns)}
+        columns: dict[int | None, float] = {
+            vni: left + TRUNK + 2 + TUNNEL * n for n, vni in enumerate(self.columns)
+        }
         bottom = max([*branches, *(y + 6 for y, _ in ends.values())])
         self.picture.band(left, top - 3, WIDTH - EDGE - left, bottom - top + 6, style.LAN)
         for (_, vni), (y, (color, pattern)) in ends.items():
@@ -281,13 +293,13 @@ class Page:
             start, (color, pattern) = ends[id(parts), vxlan.vni]
             # To a host that is not on the page: into the LAN, and no further.
             end = ends.get((id(other), vxlan.vni), (top, ()))[0] if other else top
-            path = ((self.right, start), (x, start), (x, end), (self.right, end))
+            path: things.Path = ((self.right, start), (x, start), (x, end), (self.right, end))
             self.picture.line([(x, start), (x, end)], color, 1.6, pattern)
             if not other:
                 path = path[:-1]
             if vxlan.vni not in drawn:
                 drawn.add(vxlan.vni)
-                self.picture.text(
+                self.picture.write(
                     x - 6, (start + end) / 2, f"VXLAN tunnel, VNI {vxlan.vni}", style.SMALL,
                     abs(end - start), color=style.INK, align="center", upright=True,
                 )  # fmt: skip

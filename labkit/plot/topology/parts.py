@@ -226,15 +226,15 @@ def _strips(snapshot: Snapshot) -> list[Strip]:
 
 def _boxes(snapshot: Snapshot, strips: list[Strip]) -> list[Box]:
     """The other namespaces, with their wires and published ports."""
-    across = {s.namespace.id: s for s in strips}
-    boxes = {}
+    across: dict[int | None, Strip] = {s.namespace.id: s for s in strips}
+    boxes: dict[int | None, Box] = {}
     for namespace in snapshot.namespaces:
         if namespace.id not in across:
             inside = [c for c in snapshot.containers if c.namespace == namespace.id]
             # The one whose namespace it is, then those that joined it.
             inside.sort(key=lambda c: c.network_mode.startswith("container:"))
             boxes[namespace.id] = Box(namespace, inside)
-    ends: dict[tuple[int, int], Wire] = {}
+    ends: dict[tuple[int | None, int], Wire] = {}
     for box in boxes.values():
         for port in box.namespace.interfaces:
             if wire := _wire(box, port, across, boxes):
@@ -243,23 +243,23 @@ def _boxes(snapshot: Snapshot, strips: list[Strip]) -> list[Box]:
         for container in box.containers:
             box.publications += _published(snapshot, box, container)
     for wire in ends.values():
-        if wire.far and not wire.strip:
-            wire.mate = ends.get((wire.port.peer.namespace, wire.port.peer.index))
+        if wire.far and not wire.strip and (peer := wire.port.peer):
+            wire.mate = ends.get((peer.namespace, peer.index))
     return list(boxes.values())
 
 
 def _wire(
-    box: Box, port: Interface, across: dict[int, Strip], boxes: dict[int, Box]
+    box: Box, port: Interface, across: dict[int | None, Strip], boxes: dict[int | None, Box]
 ) -> Wire | None:
     """The wire of a port, if its other end is in the snapshot."""
-    if port.peer:
-        place = port.peer.namespace
-        strip = across.get(place)
-        there = strip.namespace if strip else boxes[place].namespace if place in boxes else None
-        far = there and next((i for i in there.interfaces if i.index == port.peer.index), None)
+    if peer := port.peer:
+        strip = across.get(peer.namespace)
+        there = strip or boxes.get(peer.namespace)
+        inside = there.namespace.interfaces if there else ()
+        far = next((i for i in inside if i.index == peer.index), None)
         if far is None:
             return None
-        bar = there.interface(far.master) if strip and far.master else None
+        bar = strip.namespace.interface(far.master) if strip else None
         return Wire(box, port, far, strip, bar)
     if port.parent and (port.parent == port.name or not box.namespace.interface(port.parent)):
         host = next(iter(across.values()))

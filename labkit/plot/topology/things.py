@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from shlex import quote
 
+from labkit.model.rules import Rule
 from labkit.model.snapshot import Container, Interface, Namespace, Network, Snapshot
 from labkit.plot.thing import Thing
 from labkit.plot.topology import words
@@ -162,12 +163,11 @@ def published(area: Area, snapshot: Snapshot, p: Publication, path: Path = ()) -
     return Thing(area, "published port", name, tuple(details), tuple(commands), snapshot.host, path)
 
 
-def rule(area: Area, snapshot: Snapshot, p: Publication) -> Thing:
+def rule(area: Area, snapshot: Snapshot, p: Publication, r: Rule) -> Thing:
     """The DNAT rule behind a published port."""
-    r = p.rule
     details = (
         ("text", r.spec),
-        ("sends to", r.argument("to-destination")),
+        ("sends to", r.argument("to-destination") or ""),
         ("in words", f"{r.condition} → {r.effect}"),
         ("counted", f"{r.packets} packets, {r.bytes} bytes"),
         ("because of", f"published port {p.place} of {p.container.name}"),

@@ -12,8 +12,9 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from jupyter_core.paths import jupyter_runtime_dir
@@ -94,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
     image.add_argument("--engine", default="26.1", help="which Docker Engine: 26.1 or 20.10")
     add("promises", help="list what each notebook shows, and the cell that shows it")
     add("clean", help="remove the machine images and what a killed lab left")
-    add("test", help="ruff, then every test; what follows goes to pytest")
+    add("test", help="ruff and mypy, then every test; what follows goes to pytest")
     return parser
 
 
@@ -147,7 +148,7 @@ def check_port(address: str, port: str) -> None:
         except OSError as error:
             raise UsageError(
                 f"JupyterLab cannot listen on port {port} of {address} "
-                f"({os.strerror(error.errno).lower()}); give another --port, or none"
+                f"({(error.strerror or str(error)).lower()}); give another --port, or none"
             ) from error
 
 
@@ -163,7 +164,7 @@ def run(typed: argparse.Namespace) -> int:
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         for path, notebook in notebooks.items():
             task = progress.add_task(path.name, total=len(stored.code_cells(notebook)))
-            failure = headless.execute(notebook, path, lambda t=task: progress.advance(t))
+            failure = headless.execute(notebook, path, partial(progress.advance, task))
             progress.stop_task(task)
             if typed.html:
                 headless.export(notebook, typed.html / f"{path.stem}.html")
@@ -246,7 +247,7 @@ def clean(typed: argparse.Namespace) -> int:
             leftovers.remove_cgroup(path)
             said.append(f"removed {path} (an empty cgroup)")
         except OSError as error:  # processes that this process id namespace does not see
-            said.append(f"kept {path}: {error.strerror.lower()}")
+            said.append(f"kept {path}: {(error.strerror or str(error)).lower()}")
         print(said[-1], flush=True)
     for line in container.clean():
         said.append(line)
@@ -266,10 +267,10 @@ def promises(_: argparse.Namespace) -> int:
 
 
 def test(options: list[str]) -> int:
-    """Run ruff, then pytest on everything or on what was named; the first failing exit status."""
+    """Run ruff, mypy, then pytest on all or on what was named; the first failing exit status."""
     if not (ROOT / "pyproject.toml").exists():
         raise UsageError("the tests are in a clone of the project; run ./lab test there")
-    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."]):
+    for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
         if status := _tool(command):
             return status
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
@@ -297,7 +298,7 @@ def _prepare(*engines: str) -> None:
         machine.prepare(engine)
 
 
-COMMANDS = {
+COMMANDS: dict[str, Callable[..., int]] = {
     "lab": open_lab,
     "run": run,
     "record": record,

@@ -166,11 +166,11 @@ def test_the_tests_stop_at_the_first_tool_that_fails(monkeypatch):
 
     def tool(command):
         tools.append(command[:2])
-        return 3 if "format" in command else 0
+        return 3 if "mypy" in command else 0
 
     monkeypatch.setattr(cli, "_tool", tool)
     assert cli.main(["test", "-k", "nothing"]) == 3
-    assert tools == [["ruff", "check"], ["ruff", "format"]]
+    assert tools == [["ruff", "check"], ["ruff", "format"], ["mypy"]]
 
 
 def test_what_follows_test_goes_to_pytest_with_both_images_there(monkeypatch):

@@ -17,6 +17,7 @@ import os
 import queue
 import secrets
 import shutil
+import socket
 import subprocess
 import tempfile
 import threading
@@ -118,6 +119,16 @@ class Channel:
         self._result(self._submit(self._serve(here, node, path, refusal)))
         return here
 
+    def join(
+        self, connection: socket.socket, name: str, **arguments: object
+    ) -> concurrent.futures.Future:
+        """Make a call whose bytes are those of a connected socket; comes back at once.
+
+        The future is done when one of the two ends has hung up. It is to be kept until then.
+        """
+        self.require()
+        return self._submit(self._join(connection, name, arguments))
+
     def close(self) -> None:
         """End the machine and wait until it has gone. Does nothing the second time."""
         if self.closed:
@@ -200,21 +211,40 @@ class Channel:
             raise
 
     async def _serve(self, here: Path, node: str, path: str, refusal: Callable) -> None:
-        async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            there = None
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
-                call = await self._wire.call("connect", node=node, path=path)
-                there = asyncio.ensure_future(copy(call, reader, 0))
-                await deliver(call, writer)
-                await call.result
+                await self._relay(reader, writer, "connect", {"node": node, "path": path})
             except CallFailed as error:
                 writer.write(refusal(str(error)))
-            except (ConnectionError, WireError):
-                pass  # one of the two ends hung up: so do we
             finally:
-                if there:
-                    there.cancel()
                 writer.close()
 
-        await asyncio.start_unix_server(relay, here)
+        await asyncio.start_unix_server(accept, here)
         here.chmod(0o600)
+
+    async def _join(self, connection: socket.socket, name: str, arguments: dict) -> None:
+        reader, writer = await asyncio.open_connection(sock=connection)
+        try:
+            await self._relay(reader, writer, name, arguments)
+        finally:
+            writer.close()
+
+    async def _relay(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        name: str,
+        arguments: dict,
+    ) -> None:
+        """Make a call and relay its bytes; comes back when one of the two ends hangs up."""
+        there = None
+        try:
+            call = await self._wire.call(name, **arguments)
+            there = asyncio.ensure_future(copy(call, reader, 0))
+            await deliver(call, writer)
+            await call.result
+        except (ConnectionError, WireError):
+            pass
+        finally:
+            if there:
+                there.cancel()

@@ -77,8 +77,6 @@ class Node:
         Returns:
             What it wrote to standard output, with ``.stderr`` and ``.status``.
         """
-        if timeout is not None:
-            command = f"timeout --signal=INT {timeout} bash -c {shlex.quote(command)}"
         texts: dict[int, list[str]] = {1: [], 2: []}
         decoders = {n: codecs.getincrementaldecoder("utf-8")("replace") for n in texts}
 
@@ -88,7 +86,10 @@ class Node:
             sys.stdout.write(text)
             sys.stdout.flush()
 
-        status = self._channel.call("execute", show, node=self.name, script=command, raw=False)
+        limit = {} if timeout is None else {"timeout": timeout}
+        status = self._channel.call(
+            "execute", show, node=self.name, script=command, raw=False, **limit
+        )
         stdout, stderr = ("".join(parts) for parts in texts.values())
         if check and status != 0:
             raise CommandError(self.name, command, status, stdout, stderr)

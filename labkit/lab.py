@@ -8,6 +8,7 @@ from pathlib import Path
 from labkit.channel import Channel
 from labkit.errors import LabStopped, UsageError
 from labkit.host import Host, Node
+from labkit.internet import Internet
 from labkit.machine import choose, named
 from labkit.model.snapshot import Snapshot
 from labkit.replay.recorder import around
@@ -34,6 +35,8 @@ class Lab:
         engine: which generation of Docker Engine, "26.1" or "20.10".
         image: the machine image to boot, where it is not the one that ``engine`` names.
         machine: how to boot it, by name ("root", "user"); the best that can boot here if None.
+        internet: whether the lab can reach what this computer reaches: your network, the
+            internet. Without it the lab has no way out. Needs passt(1).
 
     Example:
         >>> with Lab(hosts=2) as lab:  # doctest: +SKIP
@@ -47,6 +50,7 @@ class Lab:
         engine: str = "26.1",
         image: Path | str | None = None,
         machine: str | None = None,
+        internet: bool = False,
     ) -> None:
         for name, count, least in (("hosts", hosts, 1), ("stations", stations, 0)):
             if not isinstance(count, int) or isinstance(count, bool) or count < least:
@@ -64,6 +68,8 @@ class Lab:
         self._engine = engine
         self._image = image
         self._wanted_machine = machine
+        self._wants_internet = internet
+        self._internet: Internet | None = None
         self._channel: Channel | None = None
         self._nodes: dict[str, Node] = {}
         self.machine = self.recorded = ""  # the kind of machine; if a replay, of when and what
@@ -76,6 +82,8 @@ class Lab:
         if self._channel and not self._channel.closed:
             raise UsageError("this lab is running already; lab.stop() ends it")
         machine = choose(self._wanted_machine)
+        if self._wants_internet and machine.name == "replay":
+            raise UsageError("internet=True: a replay has no network; leave it out")
         image = machine.prepare(self._engine, self._image)
         self._channel = Channel(lambda run: around(machine.command(image, run)))
         try:
@@ -87,6 +95,8 @@ class Lab:
                 )
                 for f in facts
             }
+            if self._wants_internet:
+                self._internet = Internet(self._channel, self.node("router"))
         except BaseException:
             self.stop()
             raise
@@ -102,6 +112,9 @@ class Lab:
             host.close()
         if self._channel:
             self._channel.close()
+        if self._internet:
+            self._internet.close()
+            self._internet = None
 
     def __enter__(self) -> Lab:
         return self.start()

@@ -11,6 +11,7 @@ import contextlib
 import glob
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -136,6 +137,27 @@ def crowd(processes: int, seconds: float) -> int:
         assert [said[1] for said, status in ended if status] == []
         wait_for(lambda: left(folder, []) == [], "run directories, mounts, processes")
         return sum(int(said[0]) for said, _ in ended)
+
+
+def state_of_this_system() -> str:
+    """The learner's own interfaces, rules and network settings, in text."""
+    done = [
+        subprocess.run(command.split(), capture_output=True, text=True, check=False).stdout
+        for command in ("ip addr", "ip route", "iptables-save", "nft list ruleset")
+        if shutil.which(command.split()[0])
+    ]
+    settings = [
+        p for place in ("kernel", "net") for p in sorted(Path("/proc/sys", place).rglob("*"))
+    ]
+    skip = ("random", "ns_last_pid", "pty")
+    for path in settings:
+        if path.is_file() and not any(word in str(path) for word in skip):
+            try:
+                done.append(f"{path}: {path.read_text()}")
+            except OSError:
+                continue
+    # lifetimes count down, whoever looks
+    return "\n".join(line for line in "\n".join(done).splitlines() if "valid_lft" not in line)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import sys
 import traceback
 
 from labkit.agent import engine, network, one_id
+from labkit.agent.cable import cable
 from labkit.agent.events import events
 from labkit.agent.journey import SO_TIMESTAMPNS, journey
 from labkit.agent.observe import observe
@@ -41,9 +42,11 @@ class Agent:
         asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "pyroute2")
         return [{"name": n.name, "kind": n.kind, "address": n.address} for n in self.nodes.values()]
 
-    async def execute(self, call: Call, node: str, script: str, raw: bool) -> int:
+    async def execute(
+        self, call: Call, node: str, script: str, raw: bool, timeout: float | None = None
+    ) -> int:
         """Run a shell script on a node; its exit status."""
-        return await execute(self.children, call, self.nodes[node].pid, script, raw)
+        return await execute(self.children, call, self.nodes[node].pid, script, raw, timeout)
 
     async def connect(self, call: Call, node: str, path: str) -> None:
         """Relay bytes to and from a UNIX socket of a node, until that end closes."""
@@ -69,6 +72,10 @@ class Agent:
         """Tell when the networking of a lab host has changed, until the call is given up."""
         await events(call, self.nodes[node])
 
+    async def cable(self, call: Call, node: str, interface: str) -> None:
+        """Relay Ethernet frames to and from an interface of a node, until the call's end."""
+        await cable(call, self.nodes[node], interface)
+
 
 async def _feed(call: Call, writer: asyncio.StreamWriter) -> None:
     """Write what the call brings; its end closes this direction alone."""
@@ -84,7 +91,7 @@ async def main() -> None:
     if one_id.is_alone():
         one_id.pretend()
     agent = Agent()
-    calls = ("build", "execute", "connect", "observe", "events", "journey")
+    calls = ("build", "execute", "connect", "observe", "events", "journey", "cable")
     try:
         reader, writer = await streams(sys.stdin.buffer, sys.stdout.buffer)
         await Wire(reader, writer, {name: getattr(agent, name) for name in calls}).run()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import errno
 import os
 import socket
@@ -18,10 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from labkit.agent.engine import SOCKET
-from labkit.agent.network import Node
+from labkit.agent.network import Node, join
 from labkit.agent.wire import CHUNK, Call
 
-CLONE_NEWNET = 0x40000000
 # linux/netlink.h, linux/rtnetlink.h, linux/netfilter/nfnetlink.h
 SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_LISTEN_ALL_NSID = 270, 1, 8
 NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
@@ -73,10 +71,8 @@ def _listen(pid: int) -> list[socket.socket]:
 
     They hear of the namespaces too that this one has an id for, its containers': ip-netns(8).
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     with open(f"/proc/{pid}/ns/net") as file:
-        if libc.setns(file.fileno(), CLONE_NEWNET):
-            raise OSError(ctypes.get_errno(), "cannot join the lab host's network namespace")
+        join(file.fileno())
     made = []
     for protocol, groups in GROUPS.items():
         made.append(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | os.O_NONBLOCK, protocol))

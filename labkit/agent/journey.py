@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from labkit.agent import engine, netfilter
-from labkit.agent.network import Node
-from labkit.agent.observe import Place, join, places
+from labkit.agent.network import Node, join
+from labkit.agent.observe import Place, places
 from labkit.agent.process import Children, execute
 from labkit.agent.wire import Call
 
@@ -76,11 +76,7 @@ async def journey(
         for number, ear in enumerate(ears):
             heard.listen(loop, number, ear)
         try:
-            running = execute(children, call, node.pid, script, raw=False)
-            try:
-                status = await asyncio.wait_for(running, timeout)
-            except TimeoutError:
-                status = 124
+            status = await execute(children, call, node.pid, script, raw=False, timeout=timeout)
             await heard.quiet()
             facts = [_facts(ear) for ear in ears]
             missed = sum(_missed(ear.frames) for ear in ears)
@@ -166,7 +162,7 @@ async def _find(
 def _open(found: list[tuple[Node, Place]], ears: list[Ear]) -> None:
     """Open every namespace's sockets; a socket stays in the namespace in which it was made."""
     for node, place in found:
-        join(place)
+        join(place.file)
         frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         ear = Ear(node, place, dict(socket.if_nameindex()), _bridge_nf(), frames)
         ears.append(ear)

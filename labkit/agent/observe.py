@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import re
 import time
@@ -19,10 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labkit.agent import diag, engine
-from labkit.agent.network import Node
+from labkit.agent.network import Node, join
 from labkit.agent.process import Children
 
-CLONE_NEWNET = 0x40000000
 AF_INET, AF_INET6, RT_TABLE_MAIN = 2, 10, 254
 IFF_UP = 1
 NUD_NOARP, NUD_PERMANENT = 0x40, 0x80  # ip-neighbour(8) does not list the former either
@@ -178,19 +176,12 @@ def _sockets(text: str) -> list[dict]:
     return found
 
 
-def join(place: Place) -> None:
-    """Take the calling thread into that namespace, for good: setns(2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(place.file, CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), f"cannot join the namespace of {place.name}")
-
-
 def _join_and_read(places: list[Place]) -> list[dict]:
     """Read every place through netlink, joining one after the other by its file: setns(2)."""
     files = {place.inode: place.file for place in places}
     read = []
     for place in places:
-        join(place)
+        join(place.file)
         read.append(_read(place, files))
     return _resolve(read)
 

@@ -129,13 +129,16 @@ async def _drain(call: Call, file: int, stream: int, over: asyncio.Future) -> No
         loop.remove_reader(file)
 
 
-async def execute(children: Children, call: Call, pid: int, script: str, raw: bool) -> int:
+async def execute(
+    children: Children, call: Call, pid: int, script: str, raw: bool, timeout: float | None = None
+) -> int:
     """Run a shell script in a node; its streams go over the call. Gives its exit status.
 
     Standard input and output are a terminal, as when logged in, so that ``docker run -it`` works
     and programs write line by line; it is nobody's controlling terminal, so that processes left
     in the background outlive the script. ``raw`` gives the bytes of a pipe instead, and no input.
-    A call given up interrupts the script as Ctrl-C does, and kills it two seconds later.
+    A call given up interrupts the script as Ctrl-C does, and kills it two seconds later. So do
+    ``timeout`` seconds; the status is then 124, as timeout(1) has it.
     """
     output, stdout = os.pipe() if raw else _terminal()
     errors, stderr = os.pipe()
@@ -152,7 +155,11 @@ async def execute(children: Children, call: Call, pid: int, script: str, raw: bo
         os.set_blocking(file, False)
     drains = [asyncio.ensure_future(_drain(call, file, n, status)) for n, file in files.items()]
     try:
-        code = await asyncio.shield(status)
+        try:
+            code = await asyncio.wait_for(asyncio.shield(status), timeout)
+        except TimeoutError:
+            await interrupt(process.pid, status)
+            code = 124
         await asyncio.wait(drains)
         return code
     except asyncio.CancelledError:

@@ -26,6 +26,9 @@ PROGRAMS = {
 SQUASHFS = {"mksquashfs": "squashfs-tools"}
 """What the image's form for the virtual machine needs besides."""
 
+INTERNET = {"passt": "passt"}
+"""What a lab needs that is to have a way out."""
+
 BROWSER = "chromium"
 """The browser in which the tests try the widgets, and its Debian package."""
 
@@ -34,15 +37,16 @@ TESTED = {
     "libatomic.so.1": "libatomic1",
     "newuidmap": "uidmap",
     "sudo": "sudo",
+    **INTERNET,
 }
-"""What the tests need besides: a browser, a library of Playwright's own Node.js, and what an
-ordinary user's machines need."""
+"""What the tests need besides: a browser, a library of Playwright's own Node.js, what an ordinary
+user's machines need, and a lab's way out."""
 
 
 def missing(programs: dict[str, str] = PROGRAMS) -> tuple[str, ...]:
     """The Debian packages that this system lacks, in alphabetical order."""
     packages = {package for name, package in programs.items() if not _there(name)}
-    if not KEYRING.exists():
+    if "mmdebstrap" in programs and not KEYRING.exists():
         packages.add(KEYS)
     return tuple(sorted(packages))
 

@@ -1,7 +1,6 @@
 """Whatever ends a lab, nothing of it is left; and the learner's own network never changed."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from labkit import Lab
+from tests.endurance import state_of_this_system
 from tests.engine.conftest import gone_within, leftovers, processes
 
 SCRIPT = """
@@ -30,27 +30,6 @@ def kernel(before: str = "") -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, "-c", SCRIPT.format(before=before)], stdout=subprocess.PIPE, text=True
     )
-
-
-def state_of_this_system() -> str:
-    """The learner's own interfaces, rules and network settings, in text."""
-    done = [
-        subprocess.run(command.split(), capture_output=True, text=True, check=False).stdout
-        for command in ("ip addr", "ip route", "iptables-save", "nft list ruleset")
-        if shutil.which(command.split()[0])
-    ]
-    settings = [
-        p for place in ("kernel", "net") for p in sorted(Path("/proc/sys", place).rglob("*"))
-    ]
-    skip = ("random", "ns_last_pid", "pty")
-    for path in settings:
-        if path.is_file() and not any(word in str(path) for word in skip):
-            try:
-                done.append(f"{path}: {path.read_text()}")
-            except OSError:
-                continue
-    # lifetimes count down, whoever looks
-    return "\n".join(line for line in "\n".join(done).splitlines() if "valid_lft" not in line)
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])

@@ -1,7 +1,6 @@
 """Killed, crowded, one after the other: nothing of a lab is left. In full: tests/bench."""
 
-from tests.endurance import crowd, kills, left, row, runs
-from tests.engine.test_end import state_of_this_system
+from tests.endurance import crowd, kills, left, row, runs, state_of_this_system
 
 
 def test_a_kernel_killed_at_fifty_random_moments_leaves_nothing():

@@ -37,7 +37,7 @@ def images(cache: Path) -> Iterator[list[Path]]:
     """
     lock = cache / "lock"
     if not lock.exists():  # nothing has been built here
-        yield sorted(cache.glob("image-*"))
+        yield _images(cache)
         return
     import fcntl  # here, because Windows has none, and builds no image this way
 
@@ -47,7 +47,12 @@ def images(cache: Path) -> Iterator[list[Path]]:
         except BlockingIOError:
             yield []
         else:
-            yield sorted(cache.glob("image-*"))
+            yield _images(cache)
+
+
+def _images(cache: Path) -> list[Path]:
+    """Those in the cache, and beside it the caches of the users that the tests make."""
+    return sorted([*cache.glob("image-*"), *Path(f"{cache}-tests").glob("*")])
 
 
 def run_directories(used: frozenset[str]) -> list[Path]:

@@ -1,7 +1,8 @@
 """Labs that are killed, crowded and started again and again: what of them is left afterwards.
 
 tests/engine runs each of these in small, ``python -m tests.bench endurance`` in full. Each gives
-its counts, and raises AssertionError with what was left.
+its counts, and raises AssertionError with what was left. As a program it kills COUNT labs of
+LABKIT_MACHINE's kind: ``python -m tests.endurance COUNT SEED``.
 """
 
 from __future__ import annotations
@@ -17,9 +18,11 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+
+import psutil
 
 from labkit import Lab
 
@@ -95,9 +98,10 @@ def _kill(phase: str, delay: float) -> list[str]:
                 raise AssertionError(f"it ended before its phase {phase}")
             time.sleep(delay)
             names = [path.name for path in folder.iterdir()]
+            machine = psutil.Process(process.pid).children(recursive=True)
             process.kill()
         end = time.monotonic() + 3
-        while (found := left(folder, names)) and time.monotonic() < end:
+        while (found := left(folder, names, machine)) and time.monotonic() < end:
             time.sleep(0.05)
         return [f"{phase} + {delay:.3f} s: {thing}" for thing in found]
 
@@ -109,8 +113,15 @@ def runs() -> Iterator[Path]:
         yield Path(folder)
 
 
-def left(folder: Path, names: list[str]) -> list[str]:
-    """What there is of the labs whose run directories are or were in a folder."""
+def left(folder: Path, names: list[str], machine: Collection[psutil.Process] = ()) -> list[str]:
+    """What there is of the labs whose run directories are or were in a folder.
+
+    Args:
+        folder: the run directories' parent.
+        names: the run directories' names.
+        machine: the processes that were theirs. What namespaces and mounts they had of their own
+            is gone when they all are: namespaces(7).
+    """
     found = [str(path) for path in folder.iterdir()]
     found += [m for m in Path("/proc/self/mounts").read_text().splitlines() if str(folder) in m]
     for name in {*names, *(Path(path).name for path in found)}:
@@ -119,6 +130,10 @@ def left(folder: Path, names: list[str]) -> list[str]:
         with contextlib.suppress(OSError):  # it has just ended
             if str(folder) in (place / "cmdline").read_text(errors="replace"):
                 found.append(f"process {place.name}")
+    for process in machine:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(f"process {process.pid}, {process.name()}")
     return found
 
 
@@ -211,3 +226,8 @@ def _own_memory() -> int:
 
 def _files() -> int:
     return int(Path("/proc/sys/fs/file-nr").read_text().split()[0])
+
+
+if __name__ == "__main__":
+    killed = kills(int(sys.argv[1]), seed=int(sys.argv[2]))
+    print(f"{killed.total()} killed, {killed.total()} clean: {dict(killed)}")

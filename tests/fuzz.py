@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 
 from labkit.agent.wire import HEADER, Call, CallFailed, Wire, WireError, streams
 from labkit.errors import SnapshotError
-from labkit.model import frames, rules
+from labkit.model import frames, netfilter, nftables, rules
 from labkit.model.snapshot import Snapshot
 
 TESTS = Path(__file__).parent
@@ -43,6 +43,34 @@ COMMIT
 [0:0] -A FORWARD -p tcp -m multiport --dports 80,443 -m limit --limit 5/m -j LOG --log-prefix "a:"
 COMMIT
 """
+
+NFT = (
+    """table ip lesson {
+\tset bad {
+\t\ttype ipv4_addr
+\t\telements = { 1.1.1.1, 10.0.0.0/8,
+\t\t\t     1.1.2.1 }
+\t}
+
+\tchain guard {
+\t\ttype filter hook input priority -5; policy drop;
+\t\tip saddr { 1.1.1.1, 1.1.1.2 } counter packets 3 bytes 180 accept comment "}{ # x"
+\t\tiifname "eth0" oifname != "docker0" masquerade
+\t\ttcp dport vmap { 22 : accept, 25 : jump side }
+\t\tct state established,related limit rate over 10/minute burst 5 packets log prefix "a"
+\t}
+}
+""",
+    """table inet own { # progname firewalld
+\tflags owner
+\tchain x {
+\t\ttype nat hook prerouting device "eth0" priority 0; policy accept;
+\t\tfib daddr type local tcp dport 8080 dnat ip to 172.17.0.2:80
+\t\ttcp flags & (fin | syn | rst | ack) == syn meta mark set 0x00000005 goto side
+\t}
+}
+""",
+)
 
 
 @dataclass(frozen=True)
@@ -104,6 +132,35 @@ def _rules(_: contextlib.ExitStack) -> Callable[[bytes], bool]:
             return False
         assert all(r.condition and r.effect for c in chains for r in c.rules)
         return True
+
+    return attempt
+
+
+def _nft(_: contextlib.ExitStack) -> Callable[[bytes], bool]:
+    def attempt(data: bytes) -> bool:
+        try:
+            chains = nftables.parse(data.decode(errors="replace"))
+        except SnapshotError:
+            return False
+        assert all(r.condition and r.effect for c in chains for r in c.rules)
+        return True
+
+    return attempt
+
+
+def _trace(_: contextlib.ExitStack) -> Callable[[bytes], bool]:
+    def attempt(data: bytes) -> bool:
+        body = data.hex()
+        accepted = False
+        for read in (  # a message is of one of the three kinds
+            lambda: netfilter.rules({"chains": [body]}),
+            lambda: netfilter.rules({"rules": [body]}),
+            lambda: list(netfilter.runs([(0, 0, body), (0, 1, body)])),
+        ):
+            with contextlib.suppress(SnapshotError):
+                read()
+                accepted = True
+        return accepted
 
     return attempt
 
@@ -204,6 +261,15 @@ def _captured() -> Iterator[bytes]:
         yield from (bytes.fromhex(frame[4]) for frame in heard["frames"])
 
 
+def _reports() -> Iterator[bytes]:
+    """What the kernel said of traced packets, of chains and of rules, in recorded journeys."""
+    heard = json.loads((TESTS / "unit/journeys/heard/names.json").read_text())
+    yield from (bytes.fromhex(report[2]) for report in heard["reports"][:40])
+    for place in heard["places"]:
+        for bodies in place["before"].values():
+            yield from map(bytes.fromhex, bodies[:10])
+
+
 def _samples() -> Iterator[bytes]:
     for path in sorted((TESTS / "unit" / "snapshots").glob("*.json")):
         if path.stat().st_size < 30_000:
@@ -218,6 +284,8 @@ FRAMES = st.lists(
 
 TARGETS = (
     Target("rules", mutated(RULES.encode()), _rules),
+    Target("nft", mutated(*map(str.encode, NFT)), _nft),
+    Target("trace", mutated(*_reports()), _trace),
     Target("snapshot", mutated(*_samples()), _snapshot),
     Target("frame", mutated(*_captured()), _frame),
     Target("wire", st.one_of(st.binary(max_size=200), FRAMES), _wire),

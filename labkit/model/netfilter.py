@@ -1,14 +1,17 @@
 """What nf_tables' netlink messages say: chains, rules with their counters, reports of a trace.
 
 Attribute numbers are those of linux/netfilter/nf_tables.h. A message's body comes as
-hexadecimal text, as ``labkit.agent`` sends it.
+hexadecimal text, as ``labkit.agent`` sends it; SnapshotError where it is none of them.
 """
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+
+from labkit.errors import SnapshotError
 
 TRACING = ("inet", "labkit-journey")  # the table that stands while packets are traced
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}
@@ -64,15 +67,17 @@ def rules(dump: dict[str, list[str]]) -> Rules:
     hooks: dict[Key, str] = {}
     handles: dict[Key, dict[int, int]] = {}
     for body in dump.get("chains", ()):
-        family, found = _body(body)
-        if hook := found.get(4):
-            names = NETDEV_HOOKS if family == "netdev" else HOOKS
-            number = _number(_attributes(hook)[1])
-            hooks[family, _text(found[1]), _text(found[3])] = names.get(number, str(number))
+        with _told():
+            family, found = _body(body)
+            if hook := found.get(4):
+                names = NETDEV_HOOKS if family == "netdev" else HOOKS
+                number = _number(_attributes(hook)[1])
+                hooks[family, _text(found[1]), _text(found[3])] = names.get(number, str(number))
     for body in dump.get("rules", ()):
-        family, found = _body(body)
-        chain = handles.setdefault((family, _text(found[1]), _text(found[2])), {})
-        chain[struct.unpack(">Q", found[3])[0]] = _counter(found.get(4, b""))
+        with _told():
+            family, found = _body(body)
+            chain = handles.setdefault((family, _text(found[1]), _text(found[2])), {})
+            chain[struct.unpack(">Q", found[3])[0]] = _counter(found.get(4, b""))
     return Rules(hooks, handles)
 
 
@@ -85,17 +90,27 @@ def runs(reports: Iterable[tuple[int, int, str]]) -> Iterator[tuple[int, Run]]:
     order: list[tuple[int, Run]] = []
     current: dict[tuple[int, int], Run] = {}
     for place, arrived, body in reports:
-        family, found = _body(body)
-        who = (place, _number(found[6]))
-        chain = (family, _text(found[1]), _text(found[2]))
-        if 8 in found:
-            iif, oif = (_number(found[n]) if n in found else None for n in (10, 12))
-            headers = (found.get(7, b""), found[8], found.get(9, b""))
-            current[who] = Run(chain, *headers, iif, oif, arrived, len(order))
-            order.append((place, current[who]))
-        if who in current:
-            current[who].reports.append(_report(chain, found))
+        with _told():
+            family, found = _body(body)
+            who = (place, _number(found[6]))
+            chain = (family, _text(found[1]), _text(found[2]))
+            if 8 in found:
+                iif, oif = (_number(found[n]) if n in found else None for n in (10, 12))
+                headers = (found.get(7, b""), found[8], found.get(9, b""))
+                current[who] = Run(chain, *headers, iif, oif, arrived, len(order))
+                order.append((place, current[who]))
+            if who in current:
+                current[who].reports.append(_report(chain, found))
     yield from order
+
+
+@contextlib.contextmanager
+def _told() -> Iterator[None]:
+    """What a message lacks, or what stands in it and cannot be, is a SnapshotError."""
+    try:
+        yield
+    except (KeyError, IndexError, ValueError, struct.error) as error:
+        raise SnapshotError(f"what was heard is no message of nf_tables: {error!r}") from error
 
 
 def _report(chain: Key, found: dict[int, bytes]) -> Report:
@@ -131,6 +146,8 @@ def _each(data: bytes) -> Iterator[tuple[int, bytes]]:
     """Netlink attributes: netlink(7)."""
     while len(data) >= 4:
         length, kind = struct.unpack_from("=HH", data)
+        if length < 4:
+            raise ValueError(f"an attribute of {length} bytes")
         yield kind & 0x3FFF, data[4:length]
         data = data[(length + 3) & ~3 :]
 

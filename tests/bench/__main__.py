@@ -23,7 +23,8 @@ from tests.bench.figures import Figure, paired, timed
 from tests.bench.idle import idle
 from tests.bench.machines import machines
 from tests.bench.snapshot import snapshot
-from tests.endurance import crowd, kills, row, unchanged
+from tests.endurance import crowd, kills, row, state_of_this_system, unchanged
+from tests.engine import as_user
 from tests.fuzz import TARGETS, attack
 
 BARE = Path(__file__).with_name("bare.sh")
@@ -130,8 +131,16 @@ def fuzz(_: int) -> Iterator[str]:
 
 def endurance(_: int) -> Iterator[str]:
     """Labs killed at random moments, twenty at once for three minutes, a hundred in a row."""
+    before = state_of_this_system()
     counts = kills(50, seed=secrets.randbits(32))
     yield f"{counts.total()} labs killed at random moments, {counts.total()} clean: {dict(counts)}"
+    if as_user.possible():
+        words = ("-m", "tests.endurance", "50", str(secrets.randbits(32)))
+        command = as_user.python("ids", *words, LABKIT_MACHINE="user")
+        told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+        yield f"the same as an ordinary user: {told.strip()}"
+    assert state_of_this_system() == before
+    yield "interfaces, routes, rules and /proc/sys of this computer: as before"
     with unchanged():
         labs = crowd(20, 180)
     yield f"{labs} labs by 20 processes in 3 minutes, all clean"

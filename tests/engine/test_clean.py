@@ -26,13 +26,17 @@ def cached_elsewhere(tmp_path, monkeypatch):
     half.mkdir()
     (half / "root.tar").write_bytes(b"x" * 100_000)
     (tmp_path / "thesis.txt").write_text("not labkit's")
-    return real
+    tests = Path(f"{tmp_path}-tests/ids/image-trixie")  # of a user that the tests make
+    tests.mkdir(parents=True)
+    yield real
+    tests.parent.parent.rmdir()
 
 
 def test_half_an_image_goes_and_what_is_not_labkits_stays(cached_elsewhere, tmp_path, capsys):
     assert cli.main(["clean"]) == 0
     out = capsys.readouterr().out
     assert f"removed {tmp_path}/image-trixie-amd64-0123456789ab.part (1" in out
+    assert f"removed {tmp_path}-tests/ids (" in out
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
     assert cli.main(["clean"]) == 0
     assert capsys.readouterr().out == "nothing to remove\n"

@@ -6,11 +6,13 @@ import socket
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from labkit import Lab
+from tests.engine import as_user
 
 OTHER = 65534  # nobody
 LISTENING = "0A"  # proc_net_tcp(5)
@@ -83,21 +85,44 @@ def test_a_lab_listens_on_nothing_but_its_owners_sockets():
         assert [n for n in new if not n.startswith("unix") and n.endswith(f":{8080:04X}")] == []
 
 
+@contextlib.contextmanager
+def lab_of_an_ordinary_user() -> Iterator[tuple[Path, int]]:
+    """The run directory of a running lab of one, and the process whose streams are its agent's."""
+    script = (
+        "from labkit import Lab\n"
+        "lab = Lab().start()\n"
+        "lab.host1.docker.ping()\n"
+        "print(lab._channel.run, lab._channel._process.pid, flush=True)\n"
+        "input()"
+    )
+    with subprocess.Popen(
+        as_user.python("ids", "-c", script, LABKIT_MACHINE="user"),
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as kernel:  # fmt: skip
+        run, machine = kernel.stdout.readline().split()
+        yield Path(run), int(machine)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_reaches_neither_the_engine_nor_the_agent(busy):
-    run = busy._channel.run
-    connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
-    looked = as_other("import os, sys; os.listdir(sys.argv[1])", str(run))
-    assert "PermissionError" in looked.stderr
-    for path in run.glob("*.sock"):
-        with contextlib.closing(socket.socket(socket.AF_UNIX)) as mine:
-            mine.connect(str(path))
-        assert "PermissionError" in as_other(connect, str(path)).stderr
-        # Not by its own mode either, if the directory were open.
-        assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    machine = busy._channel._process.pid
-    peek = "import sys; open(f'/proc/{sys.argv[1]}/fd/0', 'rb')"
-    assert "PermissionError" in as_other(peek, str(machine)).stderr
+@pytest.mark.parametrize("whose", ["root", "user"])
+def test_another_user_reaches_neither_the_engine_nor_the_agent(busy, whose):
+    with contextlib.ExitStack() as stack:
+        run, machine = busy._channel.run, busy._channel._process.pid
+        if whose == "user":
+            run, machine = stack.enter_context(lab_of_an_ordinary_user())
+        connect = "import socket, sys; socket.socket(socket.AF_UNIX).connect(sys.argv[1])"
+        looked = as_other("import os, sys; os.listdir(sys.argv[1])", str(run))
+        assert "PermissionError" in looked.stderr
+        sockets = list(run.glob("*.sock"))
+        assert sockets
+        for path in sockets:
+            with contextlib.closing(socket.socket(socket.AF_UNIX)) as mine:
+                mine.connect(str(path))
+            assert "PermissionError" in as_other(connect, str(path)).stderr
+            # Not by its own mode either, if the directory were open.
+            assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        peek = "import sys; open(f'/proc/{sys.argv[1]}/fd/0', 'rb')"
+        assert "PermissionError" in as_other(peek, str(machine)).stderr
 
 
 def test_a_container_reaches_nothing_of_the_learners_network(busy):

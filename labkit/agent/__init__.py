@@ -1,4 +1,4 @@
-"""What runs inside the machine as its process 1: standard library and pyroute2 only.
+"""What runs inside the machine as its process 1: standard library only.
 
 The modules of this package are sent to the machine when it boots (see ``labkit.channel``), so
 that the machine image does not change when they do.

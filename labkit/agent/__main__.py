@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import signal
 import socket
@@ -38,8 +37,6 @@ class Agent:
         self.nodes = await network.build(self.children, wanted, self.nodes)
         engines = [n for n in self.nodes.values() if n.kind == "host"]
         await asyncio.gather(*(engine.ready(n.name, n.root) for n in engines))
-        # The first snapshot would wait for it.
-        asyncio.get_running_loop().run_in_executor(None, importlib.import_module, "pyroute2")
         return [{"name": n.name, "kind": n.kind, "address": n.address} for n in self.nodes.values()]
 
     async def execute(

@@ -12,7 +12,8 @@ import socket
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-from labkit.agent.network import Node, join
+from labkit.agent import netlink
+from labkit.agent.network import Node
 from labkit.agent.wire import Call
 
 ETH_P_ALL, SOL_PACKET, PACKET_IGNORE_OUTGOING = 3, 263, 23
@@ -42,7 +43,7 @@ async def cable(call: Call, node: Node, interface: str) -> None:
 def _plug(pid: int, interface: str) -> socket.socket:
     """A packet socket (packet(7)) at an interface of that process's network namespace."""
     with open(f"/proc/{pid}/ns/net") as file:
-        join(file.fileno())
+        netlink.join(file.fileno())
     plug = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | os.O_NONBLOCK)
     plug.setsockopt(SOL_PACKET, PACKET_IGNORE_OUTGOING, 1)
     plug.bind((interface, ETH_P_ALL))

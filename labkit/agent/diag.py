@@ -1,7 +1,7 @@
 """Questions to the kernel about the namespace that the thread is in: which sockets wait for
-somebody (sock_diag(7)), which tables of rules there are (nfnetlink), is a connection tracked.
+somebody (sock_diag(7)), which tables of rules there are, which connections are tracked (nfnetlink).
 
-``ss`` and ``iptables-save`` know it too, at the price of a process in each namespace.
+``ss``, ``iptables-save`` and ``conntrack`` know it too, at the price of a process each.
 """
 
 from __future__ import annotations
@@ -10,16 +10,19 @@ import contextlib
 import os
 import socket
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
-SOCK_DIAG, NETFILTER = 4, 12  # netlink's families
-REQUEST_DUMP = 0x301  # nlmsghdr's flags NLM_F_REQUEST | NLM_F_DUMP
-ERROR, DONE = 2, 3
+from labkit.agent.netlink import NETFILTER, SOCK_DIAG, address, attributes, connect, dump
+
 SOCK_DIAG_BY_FAMILY = 20
 CLOSE, LISTEN = 1 << 7, 1 << 10  # tcp_states.h; an unconnected UDP socket is in CLOSE
 SKV6ONLY = 11  # inet_diag.h
-NEWTABLE, GETTABLE, TABLE_NAME = 0xA00, 0xA01, 1  # nf_tables.h, subsystem 10
+GETCONNTRACK, GETTABLE = 0x101, 0xA01  # nfnetlink_conntrack.h, nf_tables.h
+SEEN_REPLY, ASSURED, SRC_NAT, DST_NAT = 2, 4, 16, 32  # nf_conntrack_common.h
+TCP_STATES = [
+    "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK",
+    "TIME_WAIT", "CLOSE", "SYN_SENT2",
+]  # fmt: skip
 FAMILIES = {1: "inet", 2: "ip", 3: "arp", 5: "netdev", 7: "bridge", 10: "ip6"}  # NFPROTO_…
 DIAGNOSIS = struct.Struct("=4B2s2s16s16sI8s5I")  # struct inet_diag_msg; ports in network order
 KINDS = [  # in the order of ss -lntu
@@ -31,10 +34,11 @@ KINDS = [  # in the order of ss -lntu
 def tables() -> list[tuple[str, str]]:
     """Family and name of each nf_tables table; none where the kernel has no nf_tables."""
     try:
-        return [
-            (FAMILIES.get(body[0], str(body[0])), _attributes(body[4:])[TABLE_NAME][:-1].decode())
-            for body in _dump(NETFILTER, GETTABLE, b"\0\0\0\0")
-        ]
+        with connect(NETFILTER) as channel:
+            return [
+                (FAMILIES.get(body[0], str(body[0])), attributes(body, 4)[1][:-1].decode())
+                for body in dump(channel, GETTABLE, bytes(4))  # NFTA_TABLE_NAME is 1
+            ]
     except OSError:
         return []
 
@@ -47,12 +51,44 @@ def legacy_tables(family: str) -> bool:
         return False
 
 
-def tracks() -> bool:
-    """Whether connection tracking has an entry here."""
-    try:
-        return Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text() != "0\n"
-    except OSError:  # its kernel module is not loaded, or hides the number
-        return True
+def connections() -> list[dict]:
+    """What connection tracking knows of here: linux/netfilter/nfnetlink_conntrack.h."""
+    try:  # the kernel walks one table for all namespaces, 5 ms each time
+        if Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text() == "0\n":
+            return []
+    except OSError:
+        pass  # its kernel module is not loaded, or hides the number
+    with connect(NETFILTER) as channel:
+        return [_connection(attributes(body, 4)) for body in dump(channel, GETCONNTRACK, bytes(4))]
+
+
+def _connection(told: dict[int, bytes]) -> dict:
+    original, reply = attributes(told[1]), attributes(told[2])  # CTA_TUPLE_ORIG, CTA_TUPLE_REPLY
+    protocol = attributes(original[2])[1][0]  # CTA_TUPLE_PROTO, CTA_PROTO_NUM
+    tcp = attributes(attributes(told.get(4, b"")).get(1, b""))  # CTA_PROTOINFO, CTA_PROTOINFO_TCP
+    status = int.from_bytes(told[3])  # CTA_STATUS
+    return {
+        "protocol": {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}.get(protocol, str(protocol)),
+        "original": _tuple(original),
+        "reply": _tuple(reply),
+        "state": TCP_STATES[tcp[1][0]] if 1 in tcp else None,  # CTA_PROTOINFO_TCP_STATE
+        "timeout": int.from_bytes(told.get(7, b"")),  # CTA_TIMEOUT
+        "seen_reply": bool(status & SEEN_REPLY),
+        "assured": bool(status & ASSURED),
+        "snat": bool(status & SRC_NAT),
+        "dnat": bool(status & DST_NAT),
+    }
+
+
+def _tuple(told: dict[int, bytes]) -> dict:
+    addresses = attributes(told[1])  # CTA_TUPLE_IP: CTA_IP_V4_SRC, …V4_DST, …V6_SRC, …V6_DST
+    protocol = attributes(told[2])  # CTA_TUPLE_PROTO: …, CTA_PROTO_SRC_PORT, CTA_PROTO_DST_PORT
+    return {
+        "source": address(addresses.get(1) or addresses[3]),
+        "destination": address(addresses.get(2) or addresses[4]),
+        "source_port": int.from_bytes(protocol[2]) if 2 in protocol else None,
+        "destination_port": int.from_bytes(protocol[3]) if 3 in protocol else None,
+    }
 
 
 def listening(names: dict[int, str]) -> list[dict] | None:
@@ -62,16 +98,17 @@ def listening(names: dict[int, str]) -> list[dict] | None:
         names: the interfaces' names by index, for sockets that are bound to one.
     """
     try:
-        return [
-            _socket(name, body, names)
-            for name, protocol, states in KINDS
-            for family in (socket.AF_INET, socket.AF_INET6)
-            for body in _dump(
-                SOCK_DIAG,
-                SOCK_DIAG_BY_FAMILY,
-                struct.pack("=4BI48x", family, protocol, 0, 0, states),
-            )
-        ]
+        with connect(SOCK_DIAG) as channel:
+            return [
+                _socket(name, body, names)
+                for name, protocol, states in KINDS
+                for family in (socket.AF_INET, socket.AF_INET6)
+                for body in dump(
+                    channel,
+                    SOCK_DIAG_BY_FAMILY,
+                    struct.pack("=4BI48x", family, protocol, 0, 0, states),
+                )
+            ]
     except OSError:  # a kernel without CONFIG_INET_DIAG or CONFIG_INET_UDP_DIAG
         return None
 
@@ -93,38 +130,10 @@ def owners(root: Path) -> dict[int, tuple[int, str]]:
 def _socket(protocol: str, body: bytes, names: dict[int, str]) -> dict:
     family, *_, port, _, source, _, interface, _, _, _, _, _, inode = DIAGNOSIS.unpack_from(body)
     width = 4 if family == socket.AF_INET else 16
-    address = socket.inet_ntop(family, source[:width])
-    if address == "::" and _attributes(body[DIAGNOSIS.size :]).get(SKV6ONLY) == b"\0":
-        address = "*"  # IPv4's too, as ss writes it
+    local = address(source[:width])
+    if local == "::" and attributes(body, DIAGNOSIS.size).get(SKV6ONLY) == b"\0":
+        local = "*"  # IPv4's too, as ss writes it
     if interface:
-        address += f"%{names.get(interface, interface)}"
+        local += f"%{names.get(interface, interface)}"
     number = int.from_bytes(port)
-    return {"protocol": protocol, "address": address, "port": number, "inode": inode}
-
-
-def _attributes(data: bytes) -> dict[int, bytes]:
-    found = {}
-    while len(data) >= 4:
-        length, kind = struct.unpack_from("=HH", data)
-        found[kind & 0x3FFF] = data[4:length]
-        data = data[length + 3 & ~3 :]
-    return found
-
-
-def _dump(protocol: int, kind: int, body: bytes) -> Iterator[bytes]:
-    """The bodies of the kernel's answers; OSError if it refuses."""
-    with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, protocol) as channel:
-        channel.settimeout(10)
-        channel.bind((0, 0))
-        channel.send(struct.pack("=IHHII", 16 + len(body), kind, REQUEST_DUMP, 1, 0) + body)
-        while True:
-            data = channel.recv(1 << 16)
-            while data:
-                length, answer = struct.unpack_from("=IH", data)
-                if answer == DONE:
-                    return
-                if answer == ERROR:
-                    code = -struct.unpack_from("=i", data, 16)[0]
-                    raise OSError(code, os.strerror(code))
-                yield data[16:length]
-                data = data[length + 3 & ~3 :]
+    return {"protocol": protocol, "address": local, "port": number, "inode": inode}

@@ -10,25 +10,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
-import os
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from labkit.agent import netlink
 from labkit.agent.engine import SOCKET
-from labkit.agent.network import Node, join
+from labkit.agent.network import Node
 from labkit.agent.wire import CHUNK, Call
 
 # linux/netlink.h, linux/rtnetlink.h, linux/netfilter/nfnetlink.h
 SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, NETLINK_LISTEN_ALL_NSID = 270, 1, 8
-NETLINK_ROUTE, NETLINK_NETFILTER = 0, 12
 GROUPS = {
-    NETLINK_ROUTE: {
+    netlink.ROUTE: {
         "link": 1, "neighbour": 3, "IPv4 address": 5, "IPv4 route": 7, "IPv4 rule": 8,
         "IPv6 address": 9, "IPv6 route": 11, "IPv6 rule": 19,
     },
-    NETLINK_NETFILTER: {"nf_tables": 7},
+    netlink.NETFILTER: {"nf_tables": 7},
 }  # fmt: skip
 EVENTS = "/events?filters=" + '{"type":["container","network"]}'.replace('"', "%22")
 
@@ -72,10 +71,11 @@ def _listen(pid: int) -> list[socket.socket]:
     They hear of the namespaces too that this one has an id for, its containers': ip-netns(8).
     """
     with open(f"/proc/{pid}/ns/net") as file:
-        join(file.fileno())
+        netlink.join(file.fileno())
     made = []
     for protocol, groups in GROUPS.items():
-        made.append(socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | os.O_NONBLOCK, protocol))
+        made.append(netlink.connect(protocol))
+        made[-1].setblocking(False)
         made[-1].bind((0, 0))  # one with no address is taken for the kernel, and told nothing
         made[-1].setsockopt(SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, 1)
         for group in groups.values():

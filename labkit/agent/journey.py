@@ -17,8 +17,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from labkit.agent import engine, netfilter
-from labkit.agent.network import Node, join
+from labkit.agent import engine, netfilter, netlink
+from labkit.agent.network import Node
 from labkit.agent.observe import Place, places
 from labkit.agent.process import Children, execute
 from labkit.agent.wire import Call
@@ -135,7 +135,7 @@ class Heard:
     def _report(self, number: int, source: socket.socket) -> None:
         try:
             while True:
-                data, now = source.recv(netfilter.BUFFER), time.time_ns()
+                data, now = source.recv(netlink.BUFFER), time.time_ns()
                 if len(self.reports) < MOST:
                     self.reports += ((number, now, body) for body in netfilter.reports(data))
                 else:
@@ -162,7 +162,7 @@ async def _find(
 def _open(found: list[tuple[Node, Place]], ears: list[Ear]) -> None:
     """Open every namespace's sockets; a socket stays in the namespace in which it was made."""
     for node, place in found:
-        join(place.file)
+        netlink.join(place.file)
         frames = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ETH_P_ALL))
         ear = Ear(node, place, dict(socket.if_nameindex()), _bridge_nf(), frames)
         ears.append(ear)
@@ -170,7 +170,7 @@ def _open(found: list[tuple[Node, Place]], ears: list[Ear]) -> None:
         _widen(frames)
         frames.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
         try:
-            ear.trace, ear.marker = netfilter.connect(), netfilter.connect()
+            ear.trace, ear.marker = (netlink.connect(netlink.NETFILTER) for _ in range(2))
             ear.before = netfilter.dump(ear.marker)
             ear.trace.setblocking(False)
             _widen(ear.trace)

@@ -7,13 +7,15 @@ however that comes about (NFT_TABLE_F_OWNER, Linux 5.12).
 
 from __future__ import annotations
 
-import os
 import socket
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable
+
+from labkit.agent import netlink
+from labkit.agent.netlink import ACK, CREATE
 
 TABLE = "labkit-journey"
-NETLINK_NETFILTER, SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 12, 270, 1
+SOL_NETLINK, NETLINK_ADD_MEMBERSHIP = 270, 1
 NFPROTO_INET = 1
 NFTABLES, BATCH_BEGIN, BATCH_END = 10, 16, 17
 NEW_TABLE, NEW_CHAIN, GET_CHAIN, NEW_RULE, GET_RULE = 0, 3, 4, 6, 7
@@ -22,23 +24,15 @@ OWNER = 2
 PREROUTING, OUTPUT = 0, 3
 FIRST = -500  # before raw (-300), so that its rules are traced too
 REGISTER, META_NFTRACE = 1, 12
-REQUEST, ACK, DUMP, CREATE = 1, 4, 0x300, 0x400
-ERROR, DONE = 2, 3
-BUFFER = 1 << 16
 
 
-def connect() -> socket.socket:
-    """A netlink socket to nf_tables of the calling thread's namespace."""
-    return socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_NETFILTER)
-
-
-def subscribe(netlink: socket.socket) -> None:
+def subscribe(channel: socket.socket) -> None:
     """Have the reports of traced packets arrive at the socket."""
-    netlink.bind((0, 0))  # an address; without one nothing is sent to it
-    netlink.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, TRACE_GROUP)
+    channel.bind((0, 0))  # an address; without one nothing is sent to it
+    channel.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, TRACE_GROUP)
 
 
-def mark_all(netlink: socket.socket) -> None:
+def mark_all(channel: socket.socket) -> None:
     """Mark every packet that arrives or sets out, until the socket closes.
 
     Raises:
@@ -59,40 +53,27 @@ def mark_all(netlink: socket.socket) -> None:
         rule = table + _text(2, name) + _nested(4, load + mark)
         messages.append(_message(_nft(NEW_RULE), NFPROTO_INET, CREATE | ACK, rule))
     messages.append(_message(BATCH_END, 0, 0, b"", NFTABLES))
-    netlink.send(b"".join(messages))
+    channel.send(b"".join(messages))
     for _ in range(5):  # what was to be acknowledged
-        _, body = next(_parts(netlink.recv(BUFFER)))
-        if code := -struct.unpack_from("=i", body)[0]:
-            raise OSError(code, f"no trace of nf_tables here: {os.strerror(code)}")
+        netlink.answer(channel)
 
 
-def dump(netlink: socket.socket) -> dict[str, list[str]]:
+def dump(channel: socket.socket) -> dict[str, list[str]]:
     """The messages that tell of all chains and all rules, in hexadecimal, headers left out."""
-    return {"chains": _dump(netlink, GET_CHAIN), "rules": _dump(netlink, GET_RULE)}
+    return {"chains": _dump(channel, GET_CHAIN), "rules": _dump(channel, GET_RULE)}
 
 
-def _dump(netlink: socket.socket, what: int) -> list[str]:
-    netlink.send(_message(_nft(what), 0, DUMP, b""))
-    found: list[str] = []
-    while True:
-        for kind, body in _parts(netlink.recv(BUFFER)):
-            if kind in (ERROR, DONE):
-                return found
-            if TABLE.encode() not in body:
-                found.append(body.hex())
-
-
-def _parts(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """The messages of a datagram: type and body."""
-    while len(data) >= 16:
-        length, kind = struct.unpack_from("=IH", data)
-        yield kind, data[16:length]
-        data = data[(length + 3) & ~3 :]
+def _dump(channel: socket.socket, what: int) -> list[str]:
+    return _foreign(netlink.dump(channel, _nft(what), bytes(4)))
 
 
 def reports(data: bytes) -> list[str]:
     """The bodies of a datagram's messages, in hexadecimal, without those of our own table."""
-    return [body.hex() for _, body in _parts(data) if TABLE.encode() not in body]
+    return _foreign(body for _, body in netlink.parts(data))
+
+
+def _foreign(bodies: Iterable[bytes]) -> list[str]:
+    return [body.hex() for body in bodies if TABLE.encode() not in body]
 
 
 def _nft(message: int) -> int:
@@ -100,8 +81,7 @@ def _nft(message: int) -> int:
 
 
 def _message(kind: int, family: int, flags: int, body: bytes, resource: int = 0) -> bytes:
-    head = struct.pack("=IHHII", 20 + len(body), kind, flags | REQUEST, 0, 0)
-    return head + struct.pack("=BB", family, 0) + struct.pack(">H", resource) + body
+    return netlink.message(kind, flags, struct.pack(">BxH", family, resource) + body)
 
 
 def _attribute(kind: int, value: bytes) -> bytes:

@@ -16,7 +16,6 @@ reaches outside from a container got there by the lab host's own MASQUERADE rule
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import shlex
 import shutil
@@ -28,7 +27,6 @@ from pathlib import Path
 
 from labkit.agent.process import Children, inside
 
-CLONE_NEWNET = 0x40000000
 ROUTER, OUTSIDE, OUTSIDE_GATEWAY = "192.168.56.1", "203.0.113.10", "203.0.113.1"
 SERVERS = "/run/dnsmasq.servers"  # the name servers that the router's asks; read again on SIGHUP
 
@@ -46,16 +44,6 @@ class Node:
     def root(self) -> Path:
         """Its root directory, from here: proc_pid_root(5)."""
         return Path(f"/proc/{self.pid}/root")
-
-
-def join(file: int) -> None:
-    """Take the calling thread into the network namespace that is open as that file: setns(2).
-
-    For good: a thread that has joined another namespace is of no use for anything else.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(file, CLONE_NEWNET):
-        raise OSError(ctypes.get_errno(), "cannot join a network namespace of the lab")
 
 
 def plan(hosts: int, stations: int) -> list[Node]:

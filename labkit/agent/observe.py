@@ -17,31 +17,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from labkit.agent import diag, engine
-from labkit.agent.network import Node, join
+from labkit.agent import diag, engine, netlink, rtnetlink
+from labkit.agent.network import Node
 from labkit.agent.process import Children
 
-AF_INET, AF_INET6, RT_TABLE_MAIN = 2, 10, 254
-IFF_UP = 1
-NUD_NOARP, NUD_PERMANENT = 0x40, 0x80  # ip-neighbour(8) does not list the former either
-SEEN_REPLY, ASSURED, SRC_NAT, DST_NAT = 2, 4, 16, 32  # nf_conntrack_common.h
-NEIGHBOUR_STATES = {
-    1: "incomplete", 2: "reachable", 4: "stale", 8: "delay", 16: "probe",
-    32: "failed", 128: "permanent",
-}  # fmt: skip
-SCOPES = {0: "global", 200: "site", 253: "link", 254: "host", 255: "nowhere"}
-PROTOCOLS = {1: "redirect", 2: "kernel", 3: "boot", 4: "static", 9: "ra"}  # rtnetlink.h
-TCP_STATES = [
-    "NONE", "SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT", "CLOSE_WAIT", "LAST_ACK",
-    "TIME_WAIT", "CLOSE", "SYN_SENT2",
-]  # fmt: skip
-MODES = {  # if_link.h
-    "macvlan": (
-        "IFLA_MACVLAN_MODE",
-        {1: "private", 2: "vepa", 4: "bridge", 8: "passthru", 16: "source"},
-    ),
-    "ipvlan": ("IFLA_IPVLAN_MODE", {0: "l2", 1: "l3", 2: "l3s"}),
-}
 IPTABLES = ("raw", "mangle", "nat", "filter", "security")  # the names of its tables
 NFT = "nft --numeric-priority list ruleset"
 MARK = "@"  # a line that none of the tools writes
@@ -181,157 +160,32 @@ def _join_and_read(places: list[Place]) -> list[dict]:
     files = {place.inode: place.file for place in places}
     read = []
     for place in places:
-        join(place.file)
+        netlink.join(place.file)
         read.append(_read(place, files))
     return _resolve(read)
 
 
 def _read(place: Place, files: dict[int, int]) -> dict:
     """One namespace, as seen by the thread that is in it."""
-    from pyroute2 import IPRoute  # 0.15 s: not while the engines start
-    from pyroute2.netlink.nfnetlink.nfctsocket import NFCTSocket
-
-    with IPRoute() as route:
-        links = list(route.get_links())
-        names = {link["index"]: link.get_attr("IFLA_IFNAME") for link in links}
-        interfaces = [_interface(link, names) for link in links]
-        by_index = {i["index"]: i for i in interfaces}
-        for message in route.get_addr():
-            by_index[message["index"]]["addresses"].append(_address(message))
-        namespace = {
+    with netlink.connect(netlink.ROUTE) as route:
+        interfaces = rtnetlink.interfaces(route)
+        names = {i["index"]: i["name"] for i in interfaces}
+        return {
             "id": place.inode,
             "kind": place.kind,
             "name": place.name,
             "interfaces": interfaces,
-            "routes": [
-                _route(m, names)
-                for family in (AF_INET, AF_INET6)
-                for m in route.get_routes(family=family, table=RT_TABLE_MAIN)
-            ],
-            "neighbours": [
-                _neighbour(m, names) for m in route.get_neighbours() if m["state"] & ~NUD_NOARP
-            ],
-            "forwarding": [_forwarding(m, names) for m in route.fdb("dump")],
+            "routes": list(rtnetlink.routes(route, names)),
+            "neighbours": list(rtnetlink.neighbours(route, names)),
+            "forwarding": list(rtnetlink.forwarding(route, names)),
             "sockets": diag.listening(names),
             "tables": {
                 "nf": diag.tables(),
                 "legacy": [family for family in ("ip", "ip6") if diag.legacy_tables(family)],
             },
             "nsids": _nsids(route, place, files, interfaces),
+            "conntrack": diag.connections(),
         }
-    namespace["conntrack"] = []
-    if diag.tracks():  # the kernel walks one table for all namespaces, 5 ms each time
-        with NFCTSocket() as conntrack:
-            namespace["conntrack"] = [_conntrack(m) for m in conntrack.dump()]
-    return namespace
-
-
-def _interface(link, names: dict[int, str]) -> dict:
-    info = link.get_attr("IFLA_LINKINFO")
-    kind = (info.get_attr("IFLA_INFO_KIND") if info else None) or ""
-    data = info.get_attr("IFLA_INFO_DATA") if info else None
-    if kind == "" and link["ifi_type"] == 772:  # ARPHRD_LOOPBACK
-        kind = "loopback"
-    other, nsid = link.get_attr("IFLA_LINK"), link.get_attr("IFLA_LINK_NETNSID")
-    counters = link.get_attr("IFLA_STATS64") or {}
-    interface = {
-        "index": link["index"],
-        "name": names[link["index"]],
-        "kind": kind,
-        "mac": link.get_attr("IFLA_ADDRESS") or "",
-        "mtu": link.get_attr("IFLA_MTU"),
-        "up": bool(link["flags"] & IFF_UP),
-        "state": link.get_attr("IFLA_OPERSTATE").lower(),
-        "addresses": [],
-        "master": names.get(link.get_attr("IFLA_MASTER")),
-        "link": other,
-        "link_nsid": nsid,
-        "vni": data.get_attr("IFLA_VXLAN_ID") if kind == "vxlan" else None,
-        "vlan": data.get_attr("IFLA_VLAN_ID") if kind == "vlan" else None,
-        "mode": _mode(kind, data),
-    }
-    for name in ("rx_packets", "rx_bytes", "tx_packets", "tx_bytes"):
-        interface[name] = counters.get(name, 0)
-    return interface
-
-
-def _mode(kind: str, data) -> str | None:
-    if kind not in MODES:
-        return None
-    attribute, names = MODES[kind]
-    mode = data.get_attr(attribute)
-    return names.get(mode, mode)  # pyroute2 has names for some of them
-
-
-def _address(message) -> dict:
-    return {
-        "address": message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS"),
-        "prefix": message["prefixlen"],
-        "scope": SCOPES.get(message["scope"], str(message["scope"])),
-    }
-
-
-def _route(message, names: dict[int, str]) -> dict:
-    destination = message.get_attr("RTA_DST")
-    return {
-        "destination": f"{destination}/{message['dst_len']}" if destination else "default",
-        "gateway": message.get_attr("RTA_GATEWAY"),
-        "interface": names.get(message.get_attr("RTA_OIF")),
-        "source": message.get_attr("RTA_PREFSRC"),
-        "scope": SCOPES.get(message["scope"], str(message["scope"])),
-        "protocol": PROTOCOLS.get(message["proto"], str(message["proto"])),
-    }
-
-
-def _neighbour(message, names: dict[int, str]) -> dict:
-    return {
-        "address": message.get_attr("NDA_DST"),
-        "mac": message.get_attr("NDA_LLADDR"),
-        "interface": names.get(message["ifindex"], str(message["ifindex"])),
-        "state": NEIGHBOUR_STATES.get(message["state"], str(message["state"])),
-    }
-
-
-def _forwarding(message, names: dict[int, str]) -> dict:
-    return {
-        "mac": message.get_attr("NDA_LLADDR"),
-        "interface": names.get(message["ifindex"], str(message["ifindex"])),
-        "master": names.get(message.get_attr("NDA_MASTER")),
-        "vlan": message.get_attr("NDA_VLAN"),
-        "remote": message.get_attr("NDA_DST"),
-        "permanent": bool(message["state"] & NUD_PERMANENT),
-    }
-
-
-def _conntrack(message) -> dict:
-    original = message.get_attr("CTA_TUPLE_ORIG")
-    protocol = original.get_attr("CTA_TUPLE_PROTO").get_attr("CTA_PROTO_NUM")
-    status = message.get_attr("CTA_STATUS") or 0
-    info = message.get_attr("CTA_PROTOINFO")
-    tcp = info.get_attr("CTA_PROTOINFO_TCP") if info else None
-    state = tcp.get_attr("CTA_PROTOINFO_TCP_STATE") if tcp else None
-    return {
-        "protocol": {1: "icmp", 6: "tcp", 17: "udp", 58: "icmpv6"}.get(protocol, str(protocol)),
-        "original": _tuple(original),
-        "reply": _tuple(message.get_attr("CTA_TUPLE_REPLY")),
-        "state": TCP_STATES[state] if state is not None else None,
-        "timeout": message.get_attr("CTA_TIMEOUT") or 0,
-        "seen_reply": bool(status & SEEN_REPLY),
-        "assured": bool(status & ASSURED),
-        "snat": bool(status & SRC_NAT),
-        "dnat": bool(status & DST_NAT),
-    }
-
-
-def _tuple(message) -> dict:
-    addresses, protocol = message.get_attr("CTA_TUPLE_IP"), message.get_attr("CTA_TUPLE_PROTO")
-    v = "V4" if addresses.get_attr("CTA_IP_V4_SRC") else "V6"
-    return {
-        "source": addresses.get_attr(f"CTA_IP_{v}_SRC"),
-        "destination": addresses.get_attr(f"CTA_IP_{v}_DST"),
-        "source_port": protocol.get_attr("CTA_PROTO_SRC_PORT"),
-        "destination_port": protocol.get_attr("CTA_PROTO_DST_PORT"),
-    }
 
 
 def _nsids(route, place: Place, files: dict[int, int], interfaces: list[dict]) -> dict[int, int]:
@@ -346,7 +200,7 @@ def _nsids(route, place: Place, files: dict[int, int], interfaces: list[dict]) -
         if not wanted - found.keys():
             break
         if inode != place.inode:
-            nsid = route.get_netnsid(fd=file)["nsid"]
+            nsid = rtnetlink.nsid(route, file)
             if nsid in wanted:
                 found[nsid] = inode
     return found

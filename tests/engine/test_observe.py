@@ -94,3 +94,13 @@ def test_connections_are_read_where_there_are_some(host):
     assert len(tracked) == len(listed) > 0
     assert snapshot.namespace(snapshot.container("idle").namespace).conntrack == ()
     assert snapshot.root.conntrack
+
+
+def test_connections_of_ipv6_are_read_too(host):
+    host.read("ip6tables -t nat -A POSTROUTING -j MASQUERADE; ping -c 1 ::1")
+    try:
+        tracked = host.snapshot().root.conntrack
+    finally:
+        host.read("nft delete table ip6 nat")
+    pinged = [e.original.source for e in tracked if e.protocol == "icmpv6"]
+    assert "::1" in pinged

@@ -113,17 +113,18 @@ def listening(names: dict[int, str]) -> list[dict] | None:
         return None
 
 
-def owners(root: Path) -> dict[int, tuple[int, str]]:
+def owners(root: Path, wanted: set[int]) -> dict[int, tuple[int, str]]:
     """Which process holds a socket: its inode → the lowest pid that has it open, and its name."""
     found: dict[int, tuple[int, str]] = {}
     for pid in sorted(int(n) for n in os.listdir(root / "proc") if n.isdecimal()):
+        if wanted <= found.keys():
+            break
         process = root / "proc" / str(pid)
         with contextlib.suppress(OSError):  # it ended while we looked
             held = {os.readlink(file.path) for file in os.scandir(process / "fd")}
-            sockets = [int(name[8:-1]) for name in held if name.startswith("socket:[")]
-            name = (process / "comm").read_text().strip() if sockets else ""
-            for inode in sockets:
-                found.setdefault(inode, (pid, name))
+            inodes = {int(name[8:-1]) for name in held if name.startswith("socket:[")}
+            for inode in inodes & wanted - found.keys():
+                found[inode] = pid, (process / "comm").read_text().strip()
     return found
 
 

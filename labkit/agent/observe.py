@@ -39,8 +39,10 @@ async def observe(children: Children, node: Node) -> dict:
         limit = asyncio.Semaphore(TOOLS_AT_ONCE)
         pairs = zip(found, namespaces, strict=True)
         await asyncio.gather(*(_tools(children, limit, node, *pair) for pair in pairs))
-        holders = await asyncio.to_thread(diag.owners, node.root)
-    for listening in (s for n in namespaces for s in n["sockets"] if "inode" in s):
+        sockets = [s for n in namespaces for s in n["sockets"] if "inode" in s]
+        inodes = {s["inode"] for s in sockets}
+        holders = await asyncio.to_thread(diag.owners, node.root, inodes)
+    for listening in sockets:
         listening["pid"], listening["process"] = holders.get(listening.pop("inode"), (None, None))
     return {
         "host": node.name,

@@ -17,13 +17,13 @@ REQUEST, ACK, DUMP, CREATE = 1, 4, 0x300, 0x400  # flags of a message
 ERROR, DONE = 2, 3  # kinds of an answer
 BUFFER = 1 << 16
 CLONE_NEWNET = 0x40000000
+LIBC = ctypes.CDLL(None, use_errno=True)
 HEADER, ATTRIBUTE = struct.Struct("=IHHII"), struct.Struct("=HH")
 
 
 def join(namespace: int) -> None:
     """Take the calling thread into the network namespace of that open file, for good: setns(2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.setns(namespace, CLONE_NEWNET):
+    if LIBC.setns(namespace, CLONE_NEWNET):
         raise OSError(ctypes.get_errno(), "cannot join a network namespace")
 
 

@@ -11,6 +11,7 @@ import socket
 import struct
 import sys
 from collections.abc import Iterator
+from typing import overload
 
 ROUTE, SOCK_DIAG, NETFILTER = 0, 4, 12  # rtnetlink(7), sock_diag(7), linux/netfilter/nfnetlink.h
 REQUEST, ACK, DUMP, CREATE = 1, 4, 0x300, 0x400  # flags of a message
@@ -77,11 +78,19 @@ def attributes(data: bytes, at: int = 0) -> dict[int, bytes]:
     return found
 
 
+@overload
+def number(data: bytes) -> int: ...
+@overload
+def number(data: None) -> None: ...
 def number(data: bytes | None) -> int | None:
     """An attribute that is an unsigned integer in the machine's own byte order."""
     return None if data is None else int.from_bytes(data, sys.byteorder)
 
 
+@overload
+def address(data: bytes) -> str: ...
+@overload
+def address(data: None) -> None: ...
 def address(data: bytes | None) -> str | None:
     """An attribute that is an IPv4 or IPv6 address: its length tells."""
     if data is None:

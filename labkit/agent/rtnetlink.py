@@ -73,7 +73,7 @@ def _interface(body: bytes) -> dict:
         "link_nsid": number(told.get(37)),  # IFLA_LINK_NETNSID
         "vni": first if kind == "vxlan" else None,
         "vlan": first if kind == "vlan" else None,
-        "mode": MODES[kind].get(first, str(first)) if kind in MODES else None,
+        "mode": MODES[kind].get(first or 0, str(first)) if kind in MODES else None,
         "rx_packets": rx_packets,
         "rx_bytes": rx_bytes,
         "tx_packets": tx_packets,
@@ -91,7 +91,7 @@ def routes(route: socket.socket, names: dict[int, str]) -> Iterator[dict]:
                 yield {
                     "destination": f"{address(told[1])}/{length}" if 1 in told else "default",
                     "gateway": address(told.get(5)),  # RTA_GATEWAY
-                    "interface": names.get(number(told.get(4))),  # RTA_OIF
+                    "interface": names.get(number(told.get(4, b""))),  # RTA_OIF
                     "source": address(told.get(7)),  # RTA_PREFSRC
                     "scope": SCOPES.get(scope, str(scope)),
                     "protocol": PROTOCOLS.get(protocol, str(protocol)),
@@ -120,7 +120,7 @@ def forwarding(route: socket.socket, names: dict[int, str]) -> Iterator[dict]:
         yield {
             "mac": told[2].hex(":"),  # NDA_LLADDR
             "interface": names.get(index, str(index)),
-            "master": names.get(number(told.get(9))),  # NDA_MASTER
+            "master": names.get(number(told.get(9, b""))),  # NDA_MASTER
             "vlan": number(told.get(5)),  # NDA_VLAN
             "remote": address(told.get(1)),  # NDA_DST
             "permanent": bool(state & NUD_PERMANENT),

@@ -12,6 +12,7 @@ import pytest
 
 from labkit import cli
 from labkit.errors import MachineError, UsageError
+from labkit.machine.prerequisites import TESTED
 
 
 @pytest.fixture

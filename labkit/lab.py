@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from labkit.channel import Channel
@@ -57,11 +56,6 @@ class Lab:
                 raise UsageError(f"{name}={count!r}: give a whole number, {least} or more")
         if hosts > MOST_HOSTS or stations > MOST_HOSTS:
             raise UsageError(f"{hosts=}, {stations=}: the LAN has room for {MOST_HOSTS} of each")
-        if hosts * MEMORY_PER_HOST > (free := _memory_available()):
-            raise UsageError(
-                f"hosts={hosts}: this computer has room for {free // MEMORY_PER_HOST} "
-                f"({free >> 20} MiB of memory are free, a host takes {MEMORY_PER_HOST >> 20})"
-            )
         if machine is not None:
             named(machine)
         self._wanted = (hosts, stations)
@@ -84,10 +78,15 @@ class Lab:
         machine = choose(self._wanted_machine)
         if self._wants_internet and machine.name == "replay":
             raise UsageError("internet=True: a replay has no network; leave it out")
+        hosts, stations = self._wanted
+        if hosts * MEMORY_PER_HOST > (free := machine.memory()):
+            raise UsageError(
+                f"hosts={hosts}: the {machine.name} machine has room for {free // MEMORY_PER_HOST} "
+                f"({free >> 20} MiB of memory are free, a host takes {MEMORY_PER_HOST >> 20})"
+            )
         image = machine.prepare(self._engine, self._image)
         self._channel = Channel(lambda run: around(machine.command(image, run)))
         try:
-            hosts, stations = self._wanted
             facts = self._channel.call("build", hosts=hosts, stations=stations)
             self._nodes = {
                 f["name"]: (Host if f["kind"] == "host" else Node)(
@@ -174,15 +173,3 @@ class Lab:
     def engine(self) -> str:
         """The version of the lab's Docker Engine, such as "26.1.5"."""
         return self.hosts[0].docker.version()["Version"].partition("+")[0]
-
-
-def _memory_available() -> int:
-    """Bytes of memory that this computer can still give (proc_meminfo(5)).
-
-    Where the kernel does not tell: as many as it has.
-    """
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return next(int(li.split()[1]) << 10 for li in lines if li.startswith("MemAvailable"))

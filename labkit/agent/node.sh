@@ -1,6 +1,6 @@
 # A node: a machine's namespaces with a root of their own. Runs as their process 1.
 # Arguments: NAME KIND DNS. It prints its process id, reads the node's script from standard
-# input, runs it, prints "ready" and turns into a process 1 that does nothing but reap.
+# input, runs it, prints "ready" and does nothing then but reap.
 set -eu
 name=$1 kind=$2 dns=$3 here=${0%/*}
 read -r pid _ < /proc/self/stat  # this is still the machine's /proc: our process id out there
@@ -58,10 +58,15 @@ pivot_root . mnt
 umount -l /mnt
 # No wait for duplicate IPv6 addresses: two seconds in which an address is only "tentative".
 echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
+# A namespace begins with the computer's setting, which is 1 where there is a Docker already. An
+# engine that finds 1 leaves the policy of FORWARD at ACCEPT.
+echo 0 > /proc/sys/net/ipv4/ip_forward
 ip link set lo up
 [ "$kind" != host ] || /etc/init.d/docker containerd
 echo "$pid"
 script=$(cat)
 eval "$script"
 echo ready
-exec tini -- sleep infinity < /dev/null > /dev/null 2>&1
+exec < /dev/null > /dev/null 2>&1
+# A shell that waits reaps every child. (tini would too, and looks up every second.)
+while :; do sleep infinity || :; done

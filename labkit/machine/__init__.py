@@ -33,6 +33,9 @@ class Machine(Protocol):
     def available(self) -> tuple[bool, str]:
         """Whether it can boot here, and why: "what is wrong; what to do" where it can't."""
 
+    def memory(self) -> int:
+        """Bytes of memory that a lab's hosts may take, between them."""
+
     def prepare(self, engine: str, image: Any = None) -> Any:
         """The image of that engine generation in the form that this machine boots, made once.
 

@@ -49,6 +49,11 @@ class ContainerMachine:
             return False, str(error)
         return True, f"Docker Engine {told['ServerVersion']} of {place}"
 
+    def memory(self) -> int:
+        """Bytes of memory that a lab's hosts may take: what the engine's computer has in all."""
+        with connected(QUICK) as client:
+            return client.info()["MemTotal"]
+
     def prepare(self, engine: str, image: Path | str | None = None) -> str:
         """The name of the machine image in the learner's engine: brought or built there, once.
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from labkit.errors import MachineError
 from labkit.machine.prerequisites import is_debian
 
-MEMORY = 768  # MiB of the guest: three lab hosts with some containers
+MEMORY = 768  # MiB of the guest
+HOSTS_MEMORY = 512 << 20  # bytes of it for lab hosts: the rest is its kernel and the agent
 TRANSLATIONS = 256  # MiB of translated code that software emulation keeps
 TRIAL = "labkit.trial"
 TRIAL_PASSED = b"labkit: this kernel runs"

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from labkit.errors import MachineError
+from labkit.machine import memory
 from labkit.replay import program, tape
 
 RECORDINGS = Path(tape.__file__).with_name("recordings")
@@ -83,6 +84,10 @@ class ReplayMachine:
             wrong, _, remedy = why.partition("; ")
             remedies.append(f"{machine.name}: {remedy or wrong}")
         return f"no machine can boot here (to have one: {'; or '.join(remedies)})"
+
+    def memory(self) -> int:
+        """Bytes of memory that a lab's hosts may take: what this computer has."""
+        return memory.available()
 
     def prepare(self, engine: str, image: Path | None = None) -> Path:
         """Where the recordings are; says that it is a replay, and what it takes to have a lab."""

@@ -7,6 +7,7 @@ import shutil
 import sys
 from pathlib import Path
 
+from labkit.machine import memory
 from labkit.machine.image import ensure
 from labkit.machine.privilege import ROOT, SUDO, Privilege
 
@@ -44,6 +45,10 @@ class RootMachine:
     def privilege(self) -> Privilege:
         """How it becomes root."""
         return ROOT if os.geteuid() == 0 else SUDO
+
+    def memory(self) -> int:
+        """Bytes of memory that a lab's hosts may take: what this computer has."""
+        return memory.available()
 
     def prepare(self, engine: str, image: Path | None = None) -> Path:
         """The image, built first if need be."""

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from labkit.errors import ImageError
-from labkit.machine import privilege
+from labkit.machine import memory, privilege
 from labkit.machine.image import ensure
 from labkit.machine.privilege import MANY_IDS, ONE_ID_ONLY, Privilege
 from labkit.machine.root import SCRIPT, missing_tools
@@ -56,6 +56,10 @@ class UserMachine:
     def privilege(self) -> Privilege:
         """How it becomes root, where it can."""
         return privilege.first(MANY_IDS, ONE_ID_ONLY) or ONE_ID_ONLY
+
+    def memory(self) -> int:
+        """Bytes of memory that a lab's hosts may take: what this computer has."""
+        return memory.available()
 
     def prepare(self, engine: str, image: Path | None = None) -> Path:
         """The image, built first if need be: with owners that exist in a user namespace."""

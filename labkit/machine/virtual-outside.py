@@ -23,6 +23,7 @@ import time
 UNUSED = 300  # seconds without work after which the machine is paused
 WORK = 0.05  # processor seconds a second that are work: idling engines take less
 RESTORE = 120  # seconds in which a saved state is restored, or never will be
+MAKE = 1800  # seconds in which one is made: minutes, on a very busy computer
 NAP = 60  # seconds that it is paused at most before a look: something in it may wait for a time
 LOOK = 10  # seconds from one look to the next
 
@@ -128,7 +129,11 @@ def watch(qemu: Qemu) -> str:
             return "qemu"
         if ready:
             continue
-        if qemu.restoring and time.monotonic() - begin > RESTORE:
+        waited = time.monotonic() - begin
+        if qemu.restoring and waited > RESTORE:
+            return "qemu"
+        if not qemu.restoring and not qemu.restored and waited > MAKE:
+            print(f"its state was not saved within {MAKE} seconds", file=sys.stderr)
             return "qemu"
         now = qemu.seconds()
         if now is None or last is None or now - last > WORK * LOOK:

@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from labkit.machine import image as images
-from labkit.machine import virtual_image, virtual_state
+from labkit.machine import memory, virtual_image, virtual_state
 from labkit.machine.progress import Steps
-from labkit.machine.qemu import SYSTEMS, missing
+from labkit.machine.qemu import HOSTS_MEMORY, SYSTEMS, TRANSLATIONS, missing
 from labkit.machine.recipe import recipe
 
 
@@ -32,6 +32,10 @@ class VirtualMachine:
         if not shutil.which(program):
             return False, f"{program} not found; {missing(architecture)}"
         return True, f"{program} is there"
+
+    def memory(self) -> int:
+        """Bytes of memory that a lab's hosts may take: the guest's, if this computer has them."""
+        return min(HOSTS_MEMORY, memory.available() - (TRANSLATIONS << 20))
 
     def prepare(self, engine: str, image: Path | None = None) -> Path:
         """The directory of the saved state, made first if it is not there."""

@@ -29,6 +29,7 @@ OUTSIDE, INIT = HERE / "virtual-outside.py", HERE / "virtual-init.sh"
 INNER = HERE / "namespaces-inner.sh"
 FILES = ("ram", "devices", "initrd")
 HOSTS, STATIONS = 2, 1
+ATTEMPTS = 3  # an emulated kernel on a loaded computer may panic, for what comes late
 WARMING = """\
 docker run --detach --name warm --publish 80:80 nginx && docker exec warm true && curl localhost
 docker run --rm busybox true && docker rm --force warm
@@ -56,7 +57,10 @@ def _sizes(state: Path) -> dict[str, int]:
 
 
 def make(form: Path, say: builder.Say) -> Path:
-    """Boot the machine, build a lab in it and save that. Takes about a minute in emulation."""
+    """Boot the machine, build a lab in it and save that. Takes about a minute in emulation.
+
+    MachineError when that fails time and again.
+    """
     system = qemu.SYSTEMS[architecture()]
     state = form / f"state-{_key()}"
     half = form / f"half.{state.name}"
@@ -81,21 +85,38 @@ def make(form: Path, say: builder.Say) -> Path:
             "processors": min(2, _processors()),
         }
         (half / "how.json").write_text(json.dumps(how))
-        say("virtual machine", f"booting it once ({accelerator})", 7)
-        channel = Channel(lambda run: _boot(form, half, run))
-        try:
-            say("virtual machine", "starting the engines", 7)
-            channel.call("build", hosts=HOSTS, stations=STATIONS)
-            say("virtual machine", "running a container once", 7)
-            _warm(channel)
-            say("virtual machine", "saving its state", 7)
-            _save(channel.run / "monitor.sock", half / "devices")
-        finally:
-            channel.close()
+        for attempt in range(1, ATTEMPTS + 1):
+            say("virtual machine", f"booting it once ({accelerator})", 7)
+            try:
+                _boot_and_save(form, half, say)
+                break
+            except (MachineError, OSError) as error:
+                if attempt == ATTEMPTS:
+                    shutil.rmtree(half)
+                    raise MachineError(
+                        f"the virtual machine's saved state could not be made in {ATTEMPTS} "
+                        f"attempts, the last one ended so: {error}"
+                    ) from error
+                say("virtual machine", f"trying again: {error}", 7)
         (half / "how.json").write_text(json.dumps({**how, "sizes": _sizes(half)}))
         half.rename(state)
         say("virtual machine", "done", 7)
     return state
+
+
+def _boot_and_save(form: Path, half: Path, say: builder.Say) -> None:
+    """One attempt: boot, build a lab, run a container, save it all in ``half``."""
+    (half / "ram").unlink(missing_ok=True)  # an earlier attempt's is no fresh memory
+    channel = Channel(lambda run: _boot(form, half, run))
+    try:
+        say("virtual machine", "starting the engines", 7)
+        channel.call("build", hosts=HOSTS, stations=STATIONS)
+        say("virtual machine", "running a container once", 7)
+        _warm(channel)
+        say("virtual machine", "saving its state", 7)
+        _save(channel.run / "monitor.sock", half / "devices")
+    finally:
+        channel.close()
 
 
 def _warm(channel: Channel) -> None:

@@ -35,6 +35,11 @@ def test_exec_and_terminal(host):
     assert host.sh("docker exec -it box tty").strip() == "/dev/pts/0"
 
 
+def test_engine_turned_forwarding_on_whatever_the_computer_had(lab, host):
+    assert "-P FORWARD DROP" in host.read("iptables -S FORWARD")
+    assert lab.station1.read("cat /proc/sys/net/ipv4/ip_forward") == "0\n"
+
+
 def test_published_port_is_a_dnat_rule(host):
     host.run("nginx", name="web", publish="8080:80")
     curl = "curl -s --retry 20 --retry-all-errors"

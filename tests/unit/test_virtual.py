@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from labkit.errors import MachineError
-from labkit.machine import qemu, virtual_image, virtual_state
+from labkit import Lab
+from labkit.errors import MachineError, UsageError
+from labkit.machine import memory, qemu, virtual_image, virtual_state
 from labkit.machine.qemu import SYSTEMS
 from labkit.machine.virtual import VirtualMachine
 
@@ -121,6 +122,28 @@ def test_state_made_before_a_better_accelerator_was_there_does_not_fit(made, mon
     assert virtual_state.find(made.parent) is None
 
 
+@pytest.fixture
+def form(tmp_path, monkeypatch) -> Path:
+    """An image's form for QEMU that has no more in it than the making of a state asks for."""
+    monkeypatch.setattr(qemu, "accelerators", lambda: ("tcg",))
+    (tmp_path / "form/modules").mkdir(parents=True)
+    busybox = tmp_path / "form/busybox"
+    busybox.write_text("#!/bin/sh\ncat > /dev/null\n")
+    busybox.chmod(0o755)
+    return tmp_path / "form"
+
+
+def test_guest_that_panics_while_its_state_is_made_is_booted_again(fake, form, capfd):
+    panic = "Kernel panic - not syncing: IO-APIC + timer doesn't work!"
+    fake(f'[ "$1" = --version ] && exec echo "QEMU emulator version 7.2.22"; echo "{panic}" >&2')
+    said = []
+    with pytest.raises(MachineError, match=r"could not be made in 3 attempts.*Kernel panic - not"):
+        virtual_state.make(form, lambda job, step, steps: said.append(step))
+    assert len([step for step in said if step.startswith("trying again: ")]) == 2
+    assert len([step for step in said if step.startswith("booting")]) == 3
+    assert not [*form.glob("*state-*")]
+
+
 @pytest.mark.parametrize(
     ("version", "readonly"), [((7, 2), False), ((8, 2), True), ((10, 0), True)]
 )
@@ -140,7 +163,9 @@ def test_image_that_is_none(tmp_path):
         virtual_image.release(tmp_path)
 
 
-def outside(tmp_path: Path, script: str, before: str = "", saved: str = "") -> subprocess.Popen:
+def outside(
+    tmp_path: Path, script: str, before: str = "", saved: str = "", stderr: int | None = None
+) -> subprocess.Popen:
     """The program outside of QEMU, with a script in QEMU's place."""
     words = [
         str(tmp_path / "run"),
@@ -163,7 +188,7 @@ def outside(tmp_path: Path, script: str, before: str = "", saved: str = "") -> s
         [sys.executable, "-c", program],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE if saved else None,
+        stderr=stderr,
     )
 
 
@@ -194,16 +219,32 @@ def test_qemu_that_ends_leaves_no_directory(tmp_path):
     machine.stdout.close()
 
 
-def test_restoring_that_never_ends_is_given_up(tmp_path):
-    program = outside(tmp_path, "exec sleep 1000", "names.update(RESTORE=0, LOOK=0.01)", "saved")
+@pytest.mark.parametrize(
+    ("saved", "said"),
+    [("saved", b"could not be restored"), ("", b"its state was not saved within 0 seconds")],
+)
+def test_restoring_or_making_that_never_ends_is_given_up(tmp_path, saved, said):
+    quick = "names.update(RESTORE=0, MAKE=0, LOOK=0.01)"
+    program = outside(tmp_path, "exec sleep 1000", quick, saved, stderr=subprocess.PIPE)
     program.stdin.write(b"%08d" % 4 + b"code")
     program.stdin.flush()
     assert program.wait(20)
-    assert b"could not be restored" in program.stderr.read()
+    assert said in program.stderr.read()
     assert not (tmp_path / "saved").exists()
     assert not (tmp_path / "run").exists()
     for file in (program.stdin, program.stdout, program.stderr):
         file.close()
+
+
+def test_more_hosts_than_the_guest_has_room_for(fake, monkeypatch):
+    fake("echo 'QEMU emulator version 7.2.22'")
+    monkeypatch.setattr("labkit.machine.image.architecture", lambda: "amd64")
+    monkeypatch.setattr(memory, "available", lambda: 64 << 30)
+    with pytest.raises(UsageError, match="hosts=5: the virtual machine has room for 4 "):
+        Lab(hosts=5, machine="virtual").start()
+    monkeypatch.setattr(memory, "available", lambda: 300 << 20)
+    with pytest.raises(UsageError, match="hosts=1: the virtual machine has room for 0 "):
+        Lab(hosts=1, machine="virtual").start()
 
 
 def test_what_waits_for_a_time_in_an_unused_machine_goes_on_after_a_nap(tmp_path):

@@ -9,6 +9,7 @@ from labkit.errors import LabStopped, UsageError
 from labkit.host import Host, Node
 from labkit.internet import Internet
 from labkit.machine import choose, named
+from labkit.machine.recipe import generation
 from labkit.model.snapshot import Snapshot
 from labkit.replay.recorder import around
 
@@ -31,7 +32,8 @@ class Lab:
     Args:
         hosts: lab hosts, each with a Docker Engine: ``lab.host1``, ``lab.host2``, …
         stations: plain computers on the LAN: ``lab.station1``, …
-        engine: which generation of Docker Engine, "26.1" or "20.10".
+        engine: which generation of Docker Engine, "26.1" or "20.10"; the one that $LABKIT_ENGINE
+            names if None, else 26.1.
         image: the machine image to boot, where it is not the one that ``engine`` names.
         machine: how to boot it, by name ("root", "user"); the best that can boot here if None.
         internet: whether the lab can reach what this computer reaches: your network, the
@@ -46,7 +48,7 @@ class Lab:
         self,
         hosts: int = 1,
         stations: int = 0,
-        engine: str = "26.1",
+        engine: str | None = None,
         image: Path | str | None = None,
         machine: str | None = None,
         internet: bool = False,
@@ -59,7 +61,7 @@ class Lab:
         if machine is not None:
             named(machine)
         self._wanted = (hosts, stations)
-        self._engine = engine
+        self._engine = generation(engine)
         self._image = image
         self._wanted_machine = machine
         self._wants_internet = internet

@@ -43,12 +43,12 @@ def tables() -> list[tuple[str, str]]:
         return []
 
 
-def legacy_tables(family: str) -> bool:
-    """Whether the older iptables, which knows no nf_tables, has a table of "ip" or "ip6"."""
+def legacy_tables(family: str) -> list[str]:
+    """The tables for "ip" or "ip6" of the older iptables, which knows no nf_tables."""
     try:
-        return bool(Path(f"/proc/thread-self/net/{family}_tables_names").read_bytes())
+        return Path(f"/proc/thread-self/net/{family}_tables_names").read_text().split()
     except FileNotFoundError:  # its kernel module is not loaded
-        return False
+        return []
 
 
 def connections() -> list[dict]:

@@ -116,8 +116,10 @@ def _rules_tools(tables: dict) -> dict[str, str]:
     """The commands that tell the rules of these tables."""
     wanted, families = {}, {"ip": "iptables", "ip6": "ip6tables"}
     for family, tool in families.items():
-        if family in tables["legacy"]:
-            wanted[f"{tool}-legacy"] = f"{tool}-legacy-save -c"
+        if names := tables["legacy"][family]:
+            # Named, for it would look for their names in the /proc of a process of the node.
+            saves = [f"{tool}-legacy-save -c -t {name}" for name in names]
+            wanted[f"{tool}-legacy"] = " && ".join(saves)
         if any(f == family and name in IPTABLES for f, name in tables["nf"]):
             wanted[tool] = f"{tool}-save -c"
     if any(family not in families or name not in IPTABLES for family, name in tables["nf"]):
@@ -183,7 +185,7 @@ def _read(place: Place, files: dict[int, int]) -> dict:
             "sockets": diag.listening(names),
             "tables": {
                 "nf": diag.tables(),
-                "legacy": [family for family in ("ip", "ip6") if diag.legacy_tables(family)],
+                "legacy": {family: diag.legacy_tables(family) for family in ("ip", "ip6")},
             },
             "nsids": _nsids(route, place, files, interfaces),
             "conntrack": diag.connections(),

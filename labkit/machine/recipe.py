@@ -7,6 +7,7 @@ the containers is one word in ``TOOLBOX``.
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,11 +120,16 @@ class Recipe:
         return f"image-{self.release}-{architecture}-{self.hash(architecture)}"
 
 
-# Debian 13 packages Docker's client apart from its daemon; Debian 12 did not yet.
+# The newest first. Debian 13 packages Docker's client apart from its daemon; Debian 12 did not yet.
 RECIPES = (
     Recipe(engine="26.1", release="trixie", packages=(*MACHINE, "docker-cli")),
     Recipe(engine="20.10", release="bookworm", packages=MACHINE),
 )
+
+
+def generation(wanted: str | None = None) -> str:
+    """The engine generation that is meant: that one, else $LABKIT_ENGINE, else the newest."""
+    return wanted or os.environ.get("LABKIT_ENGINE") or RECIPES[0].engine
 
 
 def recipe(engine: str) -> Recipe:

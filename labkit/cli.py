@@ -27,6 +27,7 @@ from rich.text import Text
 from labkit.errors import LabError, UsageError
 from labkit.machine import MACHINES
 from labkit.machine.prerequisites import TESTED, install_for_tests
+from labkit.machine.recipe import RECIPES, generation
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = ROOT / "notebooks"
@@ -36,6 +37,10 @@ JUPYTER = Path(__file__).parent / "jupyter"
 # A kernel on loopback TCP can be listened to by every user of this computer, one on sockets in the
 # user's own folder cannot. A socket's path is at most 107 bytes (unix(7)), 48 of them the kernel's.
 SOCKET_ROOM = 107 - 48
+OF_AN_OLDER_ENGINE = (
+    *("-o", "testpaths=tests/engine notebooks"),
+    "--nbval-sanitize-with=tests/notebooks/verdicts.cfg",
+)
 AT_ONCE = 3  # processes that run notebooks or tests: much of their time is waiting
 DESCRIPTION = """\
 A small network of real Docker hosts on this computer, and notebooks that show how it works.
@@ -92,10 +97,14 @@ def _parser() -> argparse.ArgumentParser:
     doctor = add("doctor", help="what can run here, why not the rest, and what to do about it")
     doctor.add_argument("--json", action="store_true", help="for programs")
     image = add("image", help="show the machine image, and build it if it is not there")
-    image.add_argument("--engine", default="26.1", help="which Docker Engine: 26.1 or 20.10")
+    image.add_argument("--engine", help="which Docker Engine: 26.1 or 20.10")
     add("promises", help="list what each notebook shows, and the cell that shows it")
     add("clean", help="remove the machine images and what a killed lab left")
-    add("test", help="ruff and mypy, then every test; what follows goes to pytest")
+    add(
+        "test",
+        help="ruff and mypy, then every test; what follows goes to pytest. With --engine bookworm: "
+        "what needs a lab, on the engine of Debian 12; --engine all: first every test, then that",
+    )
     return parser
 
 
@@ -121,7 +130,7 @@ def open_lab(options: list[str]) -> int:
         ours.append("--ServerApp.allow_root=True")
     if len(os.fsencode(jupyter_runtime_dir())) < SOCKET_ROOM:
         ours.append("--KernelManager.transport=ipc")
-    _prepare("26.1")
+    _prepare(generation())
     sys.stdout.flush()
     os.execv(sys.executable, [sys.executable, "-m", "jupyterlab", *ours, *options])
 
@@ -157,7 +166,7 @@ def run(typed: argparse.Namespace) -> int:
     from labkit import headless, stored  # jupyter's own modules take half a second to import
 
     notebooks = {path: stored.read(path) for path in typed.notebooks}
-    _prepare("26.1")
+    _prepare(generation())
     failures = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     console = Console(stderr=True)
@@ -188,7 +197,7 @@ def run(typed: argparse.Namespace) -> int:
 def record(typed: argparse.Namespace) -> int:
     """Record what notebooks ask of their labs, for replays; 1 if one could not be."""
     if len(typed.notebooks) > 1:
-        _prepare("26.1")
+        _prepare(generation())
         with ThreadPoolExecutor(AT_ONCE) as pool:  # each in a process of its own
             words = [["labkit", "record", str(path.absolute())] for path in typed.notebooks]
             return max(pool.map(_tool, words))
@@ -220,7 +229,7 @@ def image(typed: argparse.Namespace) -> int:
     from labkit.machine.doctor import engine_version
     from labkit.machine.image import ensure
 
-    path = ensure(typed.engine)
+    path = ensure(generation(typed.engine))
     print(f"{path}: Docker Engine {engine_version(path)}, {decimal(size(path))}")
     return 0
 
@@ -267,22 +276,38 @@ def promises(_: argparse.Namespace) -> int:
 
 
 def test(options: list[str]) -> int:
-    """Run ruff, mypy, then pytest on all or on what was named; the first failing exit status."""
+    """Run ruff, mypy, then pytest on all or on what was named; the first failing exit status.
+
+    With an older engine only what needs a lab, and of notebooks' outputs only the verdicts are
+    compared, for the stored ones show what the newest engine does.
+    """
+    parser = argparse.ArgumentParser(prog="./lab test", add_help=False, allow_abbrev=False)
+    newest, *older = (recipe.release for recipe in RECIPES)
+    parser.add_argument("--engine", choices=(newest, *older, "all"), default=newest)
+    typed, options = parser.parse_known_args(options)
     if not (ROOT / "pyproject.toml").exists():
         raise UsageError("the tests are in a clone of the project; run ./lab test there")
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
         if status := _tool(command):
             return status
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
-        _prepare("26.1", "20.10")
+        _prepare(*(recipe.engine for recipe in RECIPES))
         install_for_tests(TESTED)
-    # All of a file (a notebook) in one process.
-    return _tool(["pytest", "-n", str(AT_ONCE), "--dist", "loadscope", *options])
+    for recipe in RECIPES:
+        if typed.engine in (recipe.release, "all"):
+            only = () if recipe.release == newest else OF_AN_OLDER_ENGINE
+            # All of a file (a notebook) in one process.
+            pytest = ["pytest", "-n", str(AT_ONCE), "--dist", "loadscope", *only, *options]
+            if status := _tool(pytest, LABKIT_ENGINE=recipe.engine):
+                return status
+    return 0
 
 
-def _tool(command: list[str]) -> int:
+def _tool(command: list[str], **variables: str) -> int:
+    environment = {**os.environ, **variables}
+    command = [sys.executable, "-m", *command]
     try:
-        return subprocess.run([sys.executable, "-m", *command], cwd=ROOT, check=False).returncode
+        return subprocess.run(command, cwd=ROOT, env=environment, check=False).returncode
     except KeyboardInterrupt:
         return 130
 

@@ -165,7 +165,7 @@ def test_without_notebooks_it_says_where_they_are(tmp_path, monkeypatch):
 def test_the_tests_stop_at_the_first_tool_that_fails(monkeypatch):
     tools = []
 
-    def tool(command):
+    def tool(command, **_):
         tools.append(command[:2])
         return 3 if "mypy" in command else 0
 
@@ -179,7 +179,7 @@ def test_what_follows_test_goes_to_pytest_with_both_images_there(monkeypatch):
     monkeypatch.setattr(cli, "install_for_tests", lambda programs: tools.append(sorted(programs)))
     monkeypatch.setattr(cli, "MACHINES", [SimpleNamespace(available=lambda: (True, ""))])
     monkeypatch.setattr(cli, "_prepare", lambda *wanted: engines.extend(wanted))
-    monkeypatch.setattr(cli, "_tool", lambda command: tools.append(command) or 0)
+    monkeypatch.setattr(cli, "_tool", lambda command, **_: tools.append(command) or 0)
     assert cli.main(["test", "-k", "nothing"]) == 0
     assert set(tools[-2]) == set(TESTED)
     assert tools[-1][0] == "pytest"
@@ -187,10 +187,34 @@ def test_what_follows_test_goes_to_pytest_with_both_images_there(monkeypatch):
     assert engines == ["26.1", "20.10"]
 
 
+@pytest.mark.parametrize(
+    ("typed", "runs"),
+    [
+        ([], ["26.1"]),
+        (["--engine", "trixie"], ["26.1"]),
+        (["--engine=bookworm"], ["20.10"]),
+        (["--engine", "all"], ["26.1", "20.10"]),
+    ],
+)
+def test_tests_of_an_older_engine_compare_verdicts_only(monkeypatch, typed, runs):
+    seen = []
+
+    def tool(command, LABKIT_ENGINE=None):
+        if command[0] == "pytest":
+            seen.append((LABKIT_ENGINE, [w for w in cli.OF_AN_OLDER_ENGINE if w in command]))
+            assert command[-2:] == ["-k", "nothing"]
+            assert "--engine" not in command
+
+    monkeypatch.setattr(cli, "_tool", tool)
+    monkeypatch.setattr(cli, "MACHINES", [])
+    assert cli.main(["test", *typed, "-k", "nothing"]) == 0
+    assert seen == [(r, [] if r == "26.1" else list(cli.OF_AN_OLDER_ENGINE)) for r in runs]
+
+
 def test_where_no_machine_can_boot_no_image_is_built_for_the_tests(monkeypatch):
     monkeypatch.setattr(cli, "MACHINES", [SimpleNamespace(available=lambda: (False, "no"))])
     monkeypatch.setattr(cli, "_prepare", lambda *_: pytest.fail("built an image"))
-    monkeypatch.setattr(cli, "_tool", lambda _: 0)
+    monkeypatch.setattr(cli, "_tool", lambda *_, **__: 0)
     assert cli.main(["test"]) == 0
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from labkit.errors import UsageError
 from labkit.machine import recipe as module
-from labkit.machine.recipe import IMAGES, RECIPES, recipe
+from labkit.machine.recipe import IMAGES, RECIPES, generation, recipe
 
 
 @pytest.mark.parametrize(("engine", "release"), [("26.1", "trixie"), ("20.10", "bookworm")])
@@ -82,3 +82,13 @@ def test_every_docker_image_of_the_lab_has_its_dockerfile():
         "nginx",
         "busybox",
     }
+
+
+def test_engine_that_is_meant(monkeypatch):
+    monkeypatch.delenv("LABKIT_ENGINE", raising=False)
+    assert generation() == "26.1"
+    monkeypatch.setenv("LABKIT_ENGINE", "20.10")
+    assert generation() == generation("20.10") == "20.10"
+    assert generation("26.1") == "26.1"
+    monkeypatch.setenv("LABKIT_ENGINE", "")
+    assert generation() == "26.1"

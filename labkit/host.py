@@ -221,7 +221,7 @@ class Host(Node):
         if isinstance(error, docker.errors.APIError):
             if error.status_code == 503:
                 return EngineError(error.explanation)
-            if "containerd.sock" in error.explanation:
+            if error.explanation.endswith(": unavailable"):  # gRPC's word, of containerd
                 return EngineError(self._down(f"its containerd is gone: {error.explanation}"))
             return UsageError(f"{self.name}'s engine refused: {error.explanation}")
         try:

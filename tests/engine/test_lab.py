@@ -15,6 +15,7 @@ import pytest
 
 from labkit import Lab, Snapshot
 from labkit.errors import CommandError
+from labkit.machine.recipe import generation
 
 
 def test_nodes_reach_each_other_by_name(lab):
@@ -240,7 +241,7 @@ def test_snapshot_of_host_and_none_containers(host):
 def test_snapshot_while_containers_come_and_go(host):
     host.read("for n in 1 2 3 4; do docker run --rm -d busybox sleep 0.2; done")
     for _ in range(20):
-        assert host.snapshot().engine == "26.1.5"
+        assert host.snapshot().engine.startswith(generation())
 
 
 def test_snapshot_works_without_the_engine(lab):
@@ -252,7 +253,7 @@ def test_snapshot_works_without_the_engine(lab):
         assert snapshot.root.interface("docker0")
     finally:
         host.read("service docker start")
-    assert host.snapshot().engine == "26.1.5"
+    assert host.snapshot().engine.startswith(generation())
 
 
 def test_containers_run_where_cgroups_are_version_2():

@@ -49,7 +49,7 @@ def test_container_of_an_engine():
     able, why = named("root").available()
     if not able:
         pytest.skip(f"the container machine's tests need an engine of root's: {why}")
-    with Lab(hosts=1, machine="root") as outer:
+    with Lab(hosts=1, machine="root", engine="26.1") as outer:
         engine = f"DOCKER_HOST=unix://{outer._channel.run}/host1.sock"
         passes(["env", engine, "LABKIT_MACHINE=container", sys.executable, *PYTEST])
 

@@ -74,7 +74,9 @@ def test_a_request_is_traffic_not_a_change(quiet):
         quiet.read("curl -s outside")
     assert not change.diff
     assert any("→ 203.0.113.10:80" in c.words for c in change.diff.tracked)
-    assert kinds(change.diff.counted) == {"chain"}
+    # Debian 12's iptables makes its chains without counters for their policy.
+    counting = change.after.engine.startswith("26.1")
+    assert kinds(change.diff.counted) == ({"chain"} if counting else set())
 
 
 def test_a_network_and_its_rules_come_and_go(quiet):
@@ -120,7 +122,8 @@ def test_the_engine_that_ends_takes_no_container_from_the_list(quiet):
     with quiet.watch() as change:
         quiet.read("kill -9 $(cat /run/docker.pid)")
     try:
-        assert repr(change.diff.changes[0]) == "~ Docker Engine: 26.1.5 → does not answer"
+        version = change.before.engine
+        assert repr(change.diff.changes[0]) == f"~ Docker Engine: {version} → does not answer"
         assert "container" not in kinds(change.diff.changes)
     finally:
         quiet.read("service docker restart; until docker info >/dev/null 2>&1; do sleep 0.2; done")

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from nbval.plugin import get_sanitize_patterns
 
+from labkit.exercises.verdict import MARKS
+
 TEXT = Path(__file__).with_name("sanitize.cfg").read_text()
 PATTERNS = get_sanitize_patterns(TEXT)
 ID = "470cd1edaea0df048a7c458ba4bbb92ae6e143b3b540ea3adeb7bb574996b800"
@@ -129,6 +131,14 @@ def test_what_varies_is_replaced(before, after):
 @pytest.mark.parametrize("text", KEPT)
 def test_what_a_lesson_is_about_is_compared(text):
     assert sanitized(text) == text
+
+
+def test_verdicts_are_all_that_is_compared_of_another_engine():
+    patterns = get_sanitize_patterns(Path(__file__).with_name("verdicts.cfg").read_text())
+    kinds = "".join(f"{mark} {kind}: so it is\n" for kind, (mark, _) in MARKS.items())
+    verdicts = f"✓ a claim\n{kinds}○ still missing: nothing was done"
+    others = "engine 26.1.5\n\n→ /NetworkDriver.Join\n-P INPUT ACCEPT\n! -d 172.17.0.0/16\n"
+    assert sanitized(others + verdicts, patterns) == sanitized(verdicts, patterns) == verdicts
 
 
 @pytest.mark.parametrize("number", range(len(PATTERNS)), ids=[p for p, _ in PATTERNS])

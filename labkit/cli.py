@@ -42,6 +42,7 @@ OF_AN_OLDER_ENGINE = (
     "--nbval-sanitize-with=tests/notebooks/verdicts.cfg",
 )
 AT_ONCE = 3  # processes that run notebooks or tests: much of their time is waiting
+PASSED_ON = ("lab", "test", "bench")  # their options are JupyterLab's, pytest's, the benches' own
 DESCRIPTION = """\
 A small network of real Docker hosts on this computer, and notebooks that show how it works.
 With no command, or with JupyterLab's own options, it opens JupyterLab on the notebooks."""
@@ -74,7 +75,7 @@ def _command(typed: list[str]) -> int:
     if typed[0] not in COMMANDS:
         known = ", ".join((*COMMANDS, "help"))
         raise UsageError(f"there is no command {typed[0]!r}; there are {known}")
-    if typed[0] in ("lab", "test"):  # their options are JupyterLab's and pytest's, not ours
+    if typed[0] in PASSED_ON:
         return COMMANDS[typed[0]](typed[1:])
     return COMMANDS[typed[0]](_parser().parse_args(typed))
 
@@ -105,6 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         help="ruff and mypy, then every test; what follows goes to pytest. With --engine bookworm: "
         "what needs a lab, on the engine of Debian 12; --engine all: first every test, then that",
     )
+    add("bench", help="measure labs beside the raw tools; ./lab bench --help says more")
     return parser
 
 
@@ -285,8 +287,7 @@ def test(options: list[str]) -> int:
     newest, *older = (recipe.release for recipe in RECIPES)
     parser.add_argument("--engine", choices=(newest, *older, "all"), default=newest)
     typed, options = parser.parse_known_args(options)
-    if not (ROOT / "pyproject.toml").exists():
-        raise UsageError("the tests are in a clone of the project; run ./lab test there")
+    _require_clone("test")
     for command in (["ruff", "check", "."], ["ruff", "format", "--check", "."], ["mypy"]):
         if status := _tool(command):
             return status
@@ -301,6 +302,20 @@ def test(options: list[str]) -> int:
             if status := _tool(pytest, LABKIT_ENGINE=recipe.engine):
                 return status
     return 0
+
+
+def bench(options: list[str]) -> int:
+    """Run the benches that were named, or all."""
+    _require_clone("bench")
+    if not {"-h", "--help"} & {*options}:
+        _prepare(*(recipe.engine for recipe in RECIPES))
+        install_for_tests(TESTED)
+    return _tool(["tests.bench", *options])
+
+
+def _require_clone(command: str) -> None:
+    if not (ROOT / "pyproject.toml").exists():
+        raise UsageError(f"the tests are in a clone of the project; run ./lab {command} there")
 
 
 def _tool(command: list[str], **variables: str) -> int:
@@ -332,4 +347,5 @@ COMMANDS: dict[str, Callable[..., int]] = {
     "clean": clean,
     "promises": promises,
     "test": test,
+    "bench": bench,
 }

@@ -1,4 +1,4 @@
-"""Measure the lab beside the raw tools: ``.venv/bin/python -m tests.bench``, or some of it by name.
+"""Measure the lab beside the raw tools: ``./lab bench``, or some of it by name.
 
 Each figure is a median, taken in turn with its peer in one run, with the ratio pair by pair.
 """
@@ -6,60 +6,32 @@ Each figure is a median, taken in turn with its peer in one run, with the ratio 
 from __future__ import annotations
 
 import argparse
-import datetime
 import os
-import platform
 import secrets
 import subprocess
+import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from labkit import Lab
 from labkit.machine import image
+from tests.bench import report
 from tests.bench.draw import draw
 from tests.bench.figures import Figure, paired, timed
 from tests.bench.idle import idle
 from tests.bench.machines import machines
+from tests.bench.memory import MIB, memory
+from tests.bench.mininet import mininet
 from tests.bench.snapshot import snapshot
+from tests.bench.start import imported, start
 from tests.endurance import crowd, kills, row, state_of_this_system, unchanged
 from tests.engine import as_user
 from tests.fuzz import TARGETS, attack
 
-BARE = Path(__file__).with_name("bare.sh")
-
-
-def start(runs: int) -> Iterator[Figure]:
-    """Two lab hosts ready, beside two engines started by hand."""
-
-    def ours() -> float:
-        lab = Lab(hosts=2)
-        seconds = timed(lab.start)
-        lab.stop()
-        return seconds
-
-    def bare(how: str) -> float:
-        namespaces = ["unshare", "--mount", "--pid", "--fork", "--kill-child"]
-        with tempfile.TemporaryDirectory() as folder:
-            begin = time.perf_counter()
-            with subprocess.Popen(
-                [*namespaces, "sh", str(BARE), str(image.ensure("26.1")), folder, how],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                text=True,
-            ) as process:
-                assert process.stdout.readline() == "ready\n"
-                seconds = time.perf_counter() - begin
-        return seconds
-
-    yield paired("Lab(hosts=2) ready / two dockerd by hand", ours, lambda: bare("plain"), runs)
-    yield paired(
-        "Lab(hosts=2) ready / two, containerd started first by hand",
-        ours,
-        lambda: bare("containerd"),
-        runs,
-    )
+JSON = Path("build/bench.json")
 
 
 def run(runs: int) -> Iterator[Figure]:
@@ -81,23 +53,11 @@ def run(runs: int) -> Iterator[Figure]:
             lambda: clean(timed(lambda: host.run("busybox", command="sleep 1000"))),
             lambda: clean(int(host.read(script)) / 1e9),
             runs,
+            most=1.0,
         )
 
 
-def memory(_: int) -> Iterator[str]:
-    """What one more lab host takes, by the machine's own cgroup: no container runs yet."""
-    used = {}
-    for hosts in (1, 3):
-        with Lab(hosts=hosts) as lab:
-            group = f"labkit.{lab._channel.run.name}"
-            places = (f"memory/{group}/memory.usage_in_bytes", f"{group}/memory.current")
-            files = [Path("/sys/fs/cgroup", place) for place in places]
-            used[hosts] = int(next(f for f in files if f.exists()).read_text())
-    more = (used[3] - used[1]) // 2
-    yield f"a lab with one host takes {used[1] >> 20} MiB, each more {more >> 20} MiB"
-
-
-def build(_: int) -> Iterator[str]:
+def build(_: int) -> Iterator[Figure]:
     """The machine image, built into an empty cache: time and size."""
     with tempfile.TemporaryDirectory(dir=image.cache()) as folder:
         os.environ["LABKIT_CACHE"] = folder
@@ -108,14 +68,15 @@ def build(_: int) -> Iterator[str]:
             ).stdout.split()[0]
         finally:
             del os.environ["LABKIT_CACHE"]
-    yield f"machine image built in {seconds:.0f} s, {int(size) / 1e6:.0f} MB"
+    yield Figure(name="machine image built into an empty cache", ours=seconds)
+    yield Figure(name="machine image on the disk", ours=int(size) / MIB, unit="MiB")
 
 
-def suite(_: int) -> Iterator[str]:
+def suite(_: int) -> Iterator[Figure]:
     """The test command, with images and packages there."""
     command = ["./lab", "test"]
     seconds = timed(lambda: subprocess.run(command, stdout=subprocess.DEVNULL, check=True))
-    yield f"./lab test, caches warm: {seconds:.0f} s"
+    yield Figure(name="./lab test, caches warm", ours=seconds, most=600)
 
 
 def fuzz(_: int) -> Iterator[str]:
@@ -151,30 +112,49 @@ BENCHES = {
     "start": start,
     "run": run,
     "memory": memory,
+    "import": imported,
+    "mininet": mininet,
+    "snapshot": snapshot,
+    "draw": draw,
     "machines": machines,
     "idle": idle,
     "image": build,
-    "test": suite,
     "fuzz": fuzz,
-    "snapshot": snapshot,
     "endurance": endurance,
-    "draw": draw,
+    "test": suite,
 }
 
 
-def main() -> None:
-    """Run the benches that were named, or all of them."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+def main(arguments: list[str] | None = None) -> int:
+    """Run the benches that were named, or all of them; 1 if one of them could not end."""
+    parser = argparse.ArgumentParser(prog="./lab bench", description=__doc__.splitlines()[0])
     parser.add_argument("bench", nargs="*", help=f"of {', '.join(BENCHES)}; all without one")
     parser.add_argument("--runs", type=int, default=9, help="pairs of each figure")
-    wanted = parser.parse_args()
+    parser.add_argument(
+        "--json", type=Path, default=JSON, metavar="FILE",
+        help=f"where the figures go, a table (.md) and a picture (.png) beside it; or {JSON}",
+    )  # fmt: skip
+    wanted = parser.parse_args(arguments)
     if unknown := set(wanted.bench) - BENCHES.keys():
         parser.error(f"there is no bench {', '.join(unknown)}; there are {', '.join(BENCHES)}")
-    print(f"{datetime.date.today()}, {platform.machine()}, {os.cpu_count()} processors")
+    if wanted.runs < 1:
+        parser.error(f"--runs {wanted.runs}: give a whole number, 1 or more")
+    found = report.begun()
     for name in wanted.bench or BENCHES:
-        for figure in BENCHES[name](wanted.runs):
-            print(figure, flush=True)
+        try:
+            for item in BENCHES[name](wanted.runs):
+                print(item, flush=True)
+                kind = "figures" if isinstance(item, Figure) else "notes"
+                more = {kind: (*getattr(found, kind), item)}
+                found = msgspec.structs.replace(found, **more)
+        except Exception as error:  # one that fails, in whatever way, takes no other's figures
+            reason = f"{name}: {type(error).__name__}: {error}"
+            print(f"failed: {reason}", file=sys.stderr, flush=True)
+            found = msgspec.structs.replace(found, failures=(*found.failures, reason))
+        files = report.save(found, wanted.json)
+    print(f"\n{report.table(found)}\nwritten: {', '.join(map(str, files))}")
+    return 1 if found.failures else 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

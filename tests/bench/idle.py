@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from labkit import Lab
+from tests.bench.figures import Figure
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def idle(_: int) -> Iterator[str]:
+def idle(_: int) -> Iterator[Figure]:
     """Its processor seconds in a minute in which nobody asks anything, and its memory."""
     with Lab(machine="virtual") as lab:
         outside = lab._channel._process.pid
@@ -22,10 +23,12 @@ def idle(_: int) -> Iterator[str]:
         time.sleep(10)  # what a start leaves to do
         before = sum(map(used, tree))
         time.sleep(60)
-        yield f"virtual: an idle minute takes {sum(map(used, tree)) - before:.2f} processor seconds"
+        yield Figure(
+            name="virtual, processor time of an idle minute", ours=sum(map(used, tree)) - before
+        )
         status = Path(f"/proc/{tree[-1]}/status").read_text().splitlines()
         most = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
-        yield f"virtual: QEMU's memory at its fullest: {most >> 10} MiB"
+        yield Figure(name="virtual, QEMU's memory at its fullest", ours=most / 1024, unit="MiB")
 
 
 def used(pid: int) -> float:

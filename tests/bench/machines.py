@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 
 from labkit import Lab
 from labkit.machine import MACHINES
-from tests.bench.figures import Figure
+from tests.bench.figures import Figure, compared
 from tests.engine import as_user
 
 SCRIPT = """
@@ -29,7 +28,7 @@ with Lab(machine=sys.argv[1]) as lab:
 WHAT = ("ready", "docker run --rm")
 
 
-def machines(runs: int) -> Iterator[Figure | str]:
+def machines(runs: int) -> Iterator[Figure]:
     """Every machine that can boot here, an ordinary user's too, beside the root machine."""
     root = [sys.executable, "-c", SCRIPT, "root"]
     with Lab(machine="root") as outer:
@@ -39,13 +38,8 @@ def machines(runs: int) -> Iterator[Figure | str]:
             _measure(command), _measure(root)  # builds what is made once, and warms up
             pairs = [(_measure(command), _measure(root)) for _ in range(runs)]
             for n, what in enumerate(WHAT):
-                yield Figure(
-                    f"{name}, {what} / the root machine",
-                    statistics.median(ours[n] for ours, _ in pairs),
-                    statistics.median(peer[n] for _, peer in pairs),
-                    statistics.median(ours[n] / peer[n] for ours, peer in pairs),
-                    "s",
-                    runs,
+                yield compared(
+                    f"{name}, {what} / the root machine", [(a[n], b[n]) for a, b in pairs]
                 )
 
 

@@ -38,7 +38,7 @@ def test_an_unknown_command_ends_in_one_sentence_that_names_the_known_ones(capsy
     out, err = capsys.readouterr()
     assert err == (
         "lab: there is no command 'frob'; "
-        "there are lab, run, record, doctor, image, clean, promises, test, help\n"
+        "there are lab, run, record, doctor, image, clean, promises, test, bench, help\n"
     )
     assert out == ""
 
@@ -227,3 +227,29 @@ def test_jupyter_finds_our_kernel_and_our_settings_before_its_own(monkeypatch, c
     assert (Path(data) / "kernels/python3/kernel.json").exists()
     settings = Path(os.environ["JUPYTER_CONFIG_PATH"], "labconfig/default_setting_overrides.json")
     assert settings.exists()
+
+
+def test_bench_goes_to_the_benches_with_its_words_as_they_are(monkeypatch):
+    done = []
+    monkeypatch.setattr(cli, "install_for_tests", lambda programs: None)
+    monkeypatch.setattr(cli, "_prepare", lambda *engines: done.append(engines))
+    monkeypatch.setattr(cli, "_tool", lambda command: done.append(command) or 3)
+    assert cli.main(["bench", "start", "--runs", "2"]) == 3
+    assert done == [("26.1", "20.10"), ["tests.bench", "start", "--runs", "2"]]
+
+
+def test_the_benches_help_needs_no_image(monkeypatch):
+    monkeypatch.setattr(cli, "_prepare", lambda *_: pytest.fail("built an image"))
+    monkeypatch.setattr(cli, "_tool", lambda _: 0)
+    assert cli.main(["bench", "--help"]) == 0
+
+
+@pytest.mark.parametrize("command", ["test", "bench"])
+def test_outside_a_clone_there_are_no_tests(command, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(cli, "ROOT", tmp_path)
+    for name in ("_prepare", "_tool", "install_for_tests"):
+        monkeypatch.setattr(cli, name, lambda *_: pytest.fail("it went on"))
+    assert cli.main([command]) == 1
+    assert capsys.readouterr().err == (
+        f"lab: the tests are in a clone of the project; run ./lab {command} there\n"
+    )

@@ -113,13 +113,14 @@ def test_a_clone_that_was_moved_is_installed_again(clone):
     assert len(clone.calls("python -m pip")) == 1
 
 
-def test_only_the_tests_bring_the_test_tools(clone):
+@pytest.mark.parametrize("command", ["test", "bench"])
+def test_only_the_tests_and_the_benches_bring_the_test_tools(command, clone):
     clone.run()
     assert not any("[test]" in call for call in clone.calls("python -m pip"))
-    clone.run("test")
+    clone.run(command)
     (call,) = clone.calls("python -m pip")
     assert call.endswith(f"--editable {clone.root}[test]")
-    clone.run("test")
+    clone.run(command)
     assert clone.calls("python -m pip") == []
 
 

@@ -141,33 +141,32 @@ def _ports(nodes: dict[str, Node]) -> list[str]:
 def _script(node: Node, nodes: dict[str, Node]) -> str:
     """What a node's shell runs before it becomes process 1: its addresses, and its servers."""
     if node.kind == "router":
-        return "\n".join(
-            [
-                "ip link add lan type bridge",
-                f"ip address add {ROUTER}/24 dev lan",
-                "ip link set lan up",
-                *(f"ip link set {port} master lan up" for port in _ports(nodes)),
-                f"ip address add {OUTSIDE_GATEWAY}/24 dev outside",
-                "ip link set outside up",
-                "echo 1 > /proc/sys/net/ipv4/ip_forward",
-                # Names that /etc/hosts does not have are refused: there is nobody else to ask,
-                # but where the lab has a way out (labkit/internet.py).
-                f": > {SERVERS}",
-                f"dnsmasq --no-resolv --no-poll --servers-file={SERVERS} --interface=lan "
-                "--bind-interfaces",
-            ]
-        )
-    gateway = OUTSIDE_GATEWAY if node.kind == "outside" else ROUTER
-    lines = [
-        f"ip address add {node.address}/24 dev eth0",
-        "ip link set eth0 up",
-        f"ip route add default via {gateway}",
-    ]
-    if node.kind == "outside":
-        lines += [f"printf '%s' {shlex.quote(OUTSIDE_NGINX)} > /etc/nginx/nginx.conf", "nginx"]
-    if node.kind == "host":
-        lines += ["/etc/init.d/docker launch"]
-    return "\n".join(lines)
+        wires = [
+            "link add lan type bridge",
+            f"address add {ROUTER}/24 dev lan",
+            "link set lan up",
+            *(f"link set {port} master lan up" for port in _ports(nodes)),
+            f"address add {OUTSIDE_GATEWAY}/24 dev outside",
+            "link set outside up",
+        ]
+        servers = [
+            "echo 1 > /proc/sys/net/ipv4/ip_forward",
+            # Names that /etc/hosts does not have are refused: there is nobody else to ask,
+            # but where the lab has a way out (labkit/internet.py).
+            f": > {SERVERS}",
+            f"dnsmasq --no-resolv --no-poll --servers-file={SERVERS} --interface=lan "
+            "--bind-interfaces",
+        ]
+    else:
+        gateway = OUTSIDE_GATEWAY if node.kind == "outside" else ROUTER
+        wires = [
+            f"address add {node.address}/24 dev eth0",
+            "link set eth0 up",
+            f"route add default via {gateway}",
+        ]
+        nginx = f"printf '%s' {shlex.quote(OUTSIDE_NGINX)} > /etc/nginx/nginx.conf\nnginx"
+        servers = {"outside": [nginx], "host": ["/etc/init.d/docker launch"]}.get(node.kind, [])
+    return "\n".join(["ip -batch - << END", "link set lo up", *wires, "END", *servers])
 
 
 OUTSIDE_NGINX = """\

@@ -7,16 +7,16 @@ read -r pid _ < /proc/self/stat  # this is still the machine's /proc: our proces
 
 node=/lab/nodes/$name
 root=$node/root
+docker=$root/var/lib/docker labkit=usr/lib/labkit
 mkdir -p "$node/upper" "$node/work" "$root"
-mount --make-rprivate /
 read -r _ _ ids < /proc/self/uid_map
 [ "$ids" = 4294967295 ] && marks='' || marks=,userxattr  # in a user namespace: user_namespaces(7)
 layers=lowerdir=/lab/image,upperdir=$node/upper,workdir=$node/work
-mount -t overlay -o "$layers$marks" overlay "$root"
 
 # The learner's kernel is not the lab's to tune: of /proc/sys only the network part, which is
 # this namespace's own, can be written.
 cat > "$node/fstab" << END
+overlay         $root               overlay $layers$marks
 proc            $root/proc          proc    defaults
 $root/proc/sys  $root/proc/sys      none    bind
 $root/proc/sys/net $root/proc/sys/net none  bind
@@ -26,6 +26,14 @@ sysfs           $root/sys           sysfs   defaults
 tmpfs           $root/run           tmpfs   mode=755
 tmpfs           $root/tmp           tmpfs   mode=1777
 END
+if [ "$kind" = host ]; then
+    # overlay2 cannot sit on an overlay mount. The images' layers are shared: containers stack on
+    # the one copy where it is in the machine image, not on this root's view of it, for overlays
+    # nest two deep and no deeper.
+    echo "tmpfs $docker tmpfs X-mount.mkdir,mode=710" >> "$node/fstab"
+    [ ! -d "/lab/image/$labkit/store" ] ||
+        echo "/lab/image/$labkit/store $root/$labkit/store none bind" >> "$node/fstab"
+fi
 mount --all --fstab "$node/fstab"
 mount -o remount,bind,ro "$root/proc/sys"
 
@@ -36,21 +44,11 @@ echo "nameserver $dns" > "$root/etc/resolv.conf"
 echo no-styled-output > "$root/root/.curlrc"  # bold headers are for terminals that can show them
 
 if [ "$kind" = host ]; then
-    docker=$root/var/lib/docker
-    labkit=usr/lib/labkit
-    mkdir -p "$docker"
-    # overlay2 cannot sit on an overlay mount.
-    mount -t tmpfs -o mode=710 tmpfs "$docker"
     cp "$here/containerd.toml" "$root/etc/containerd/config.toml"
     cp -p "$here/docker.init" "$root/etc/init.d/docker"
     [ -z "$marks" ] || cp -p "$here/runc.sh" "$root/usr/local/sbin/runc"
-    if [ -d "$root/$labkit/skeleton" ]; then
-        # The images' layers are shared: the skeleton is an engine's data root in which each layer
-        # is a link to the machine image's one copy. Containers stack on that copy where it is in
-        # the image, not on this root's view of it, for overlays nest two deep and no deeper.
-        mount --bind "/lab/image/$labkit/store" "$root/$labkit/store"
-        cp -a "$root/$labkit/skeleton/." "$docker"
-    fi
+    # An engine's data root in which each layer is a link to the store's.
+    [ ! -d "$root/$labkit/skeleton" ] || cp -a "$root/$labkit/skeleton/." "$docker"
 fi
 
 cd "$root"
@@ -61,7 +59,6 @@ echo 0 > /proc/sys/net/ipv6/conf/default/accept_dad
 # A namespace begins with the computer's setting, which is 1 where there is a Docker already. An
 # engine that finds 1 leaves the policy of FORWARD at ACCEPT.
 echo 0 > /proc/sys/net/ipv4/ip_forward
-ip link set lo up
 [ "$kind" != host ] || /etc/init.d/docker containerd
 echo "$pid"
 script=$(cat)

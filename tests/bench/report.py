@@ -103,10 +103,10 @@ def chart(report: Report) -> Picture:
     picture = Picture(f"bench: {len(figures)} ratios")
     bottom = TOP + ROW * len(figures)
     picture.grow(bottom + MARGIN)
-    picture.text(MARGIN, 22, "Ours beside the other, in the same run", TITLE, bold=True)
+    picture.write(MARGIN, 22, "Ours beside the other, in the same run", TITLE, bold=True)
     says = (f"{report.date}: {report.computer}", "left of 1: less than the other; ▎: the target")
     for n, text in enumerate(says):
-        picture.text(MARGIN, 40 + 13 * n, text, SMALL, WIDTH - 2 * MARGIN, color=SOFT)
+        picture.write(MARGIN, 40 + 13 * n, text, SMALL, WIDTH - 2 * MARGIN, color=SOFT)
     ends = [math.log10(f.ratio) for f in figures] + [math.log10(f.most) for f in figures if f.most]
     low, high = math.floor(min([-0.5, *ends])), math.ceil(max([0.5, *ends]))
 
@@ -116,7 +116,7 @@ def chart(report: Report) -> Picture:
     for power in range(low, high + 1):
         x = across(10**power)
         picture.line([(x, TOP - 8), (x, bottom)], SOFT if power == 0 else FAINT, 0.8, layer=0.4)
-        picture.text(x, TOP - 16, number(10.0**power), SMALL, color=SOFT, align="center")
+        picture.write(x, TOP - 16, number(10.0**power), SMALL, color=SOFT, align="center")
     for n, figure in enumerate(figures):
         _bar(picture, figure, TOP + ROW * (n + 0.5), across)
     return picture
@@ -124,12 +124,12 @@ def chart(report: Report) -> Picture:
 
 def _bar(picture: Picture, figure: Figure, y: float, across) -> None:
     for n, text in enumerate(lines := wrapped(figure.name, SMALL, LEFT - 2 * MARGIN)[:2]):
-        picture.text(MARGIN, y + LINE * (n - (len(lines) - 1) / 2), text, SMALL)
+        picture.write(MARGIN, y + LINE * (n - (len(lines) - 1) / 2), text, SMALL)
     left, right = sorted((across(1), across(figure.ratio)))
     picture.band(left, y - 6, right - left, 12, BETTER if figure.ratio <= 1 else WORSE)
     if figure.most:
         x = across(figure.most)
         picture.line([(x, y - 10), (x, y + 10)], INK, 1.6, layer=3)
-    picture.text(RIGHT + 12, y, number(figure.ratio), NAME, bold=True)
+    picture.write(RIGHT + 12, y, number(figure.ratio), NAME, bold=True)
     color, bold = (INK, True) if figure.met is False else (SOFT, False)
-    picture.text(RIGHT + 52, y, figure.target, SMALL, bold=bold, color=color)
+    picture.write(RIGHT + 52, y, figure.target, SMALL, bold=bold, color=color)

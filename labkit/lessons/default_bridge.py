@@ -145,8 +145,7 @@ def check_silence(state: State) -> Verdict:
             "anywhere; name docker0 as the way out as well"
         )
     if state.answers("left to right"):
-        filters = [c for c in state.snapshot.root.chains if c.table == "filter"]
-        if any(c.rules for c in filters if c.name == "INPUT"):
+        if state.snapshot.root.rules("filter", "INPUT"):
             return not_yet(
                 "right still answers left; there is a rule in INPUT, but what goes from one port "
                 "of the bridge to another is forwarded and passes FORWARD"

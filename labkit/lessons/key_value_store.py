@@ -116,7 +116,7 @@ def check_twin(state: State) -> Verdict:
     network = next(
         (r for k, r in records.items() if "v1.0/network/" in k and r["name"] == "twin"), None
     )
-    local = next((n for n in state.snapshot.networks if n.name == "twin"), None)
+    local = state.snapshot.network("twin")
     if network is None and local is not None:
         return not_yet(
             f"host2 has a network twin, of the driver {local.driver} and the scope {local.scope}; "

@@ -71,7 +71,8 @@ untagged = Prediction(
 
 
 def _no_lan(state: State) -> Verdict | None:
-    if any(n.name == "lan" and n.driver == "macvlan" for n in state.snapshot.networks):
+    lan = state.snapshot.network("lan")
+    if lan and lan.driver == "macvlan":
         return None
     return missing("host1 has no macvlan network named lan; create it as above")
 

@@ -163,7 +163,7 @@ def _unlike(rule: Rule, address: str) -> str:
 def check_by_hand(state: State) -> Verdict:
     """Outside must answer ``bare``, and must take it for host1."""
     bare = state.running("bare", "run the cell above that makes plain and bare")
-    plain = next((n for n in state.snapshot.networks if n.name == "plain"), None)
+    plain = state.snapshot.network("plain")
     own = bare.endpoint("plain")
     if plain is None or own is None or own.address is None:
         return not_yet(

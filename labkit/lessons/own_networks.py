@@ -7,7 +7,7 @@ from labkit.exercises.prediction import Prediction
 from labkit.exercises.progress import Progress
 from labkit.exercises.state import Probe, State
 from labkit.exercises.verdict import Verdict, correct, missing, not_yet
-from labkit.model.snapshot import Container, Endpoint
+from labkit.model.snapshot import Container, Endpoint, Network
 
 created = Prediction(
     "what docker network create makes",
@@ -160,9 +160,8 @@ docker network connect backroom shop""",
 SUBNET, GATEWAY, PRINTER = "10.20.30.0/24", "10.20.30.254", "10.20.30.9"
 
 
-def _misplaced(state: State) -> str | None:
+def _misplaced(state: State, office: Network) -> str | None:
     """What of the network ``office`` is not as the plan says, in words."""
-    office = next(n for n in state.snapshot.networks if n.name == "office")
     if office.bridge is None:
         return f"office has the driver {office.driver}; the plan asks for a bridge network"
     found = ", ".join(s.subnet for s in office.subnets if ":" not in s.subnet)
@@ -197,11 +196,12 @@ def _unplugged(printer: Container, endpoint: Endpoint | None) -> str | None:
 def check_plan(state: State) -> Verdict:
     """``office`` and ``printer`` must have the addresses of the plan, and packets must use them."""
     printer = state.container("printer")
-    if all(n.name != "office" for n in state.snapshot.networks):
+    office = state.snapshot.network("office")
+    if office is None:
         if printer is None:
             return missing("there is no network named office on host1")
         return not_yet(f"printer runs on {printer.where}, but there is no network named office")
-    if wrong := _misplaced(state):
+    if wrong := _misplaced(state, office):
         return not_yet(wrong)
     again = "`docker rm printer`, then try again"
     printer = state.running("printer", mend=again, so_far="office is as planned; ")

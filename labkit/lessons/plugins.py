@@ -42,7 +42,7 @@ again = Prediction(
 )
 
 
-def _files(name: str, *files: str) -> Probe:
+def _files(*files: str) -> Probe:
     """Which functions the plugin's files define; or the error that reading them gives."""
     program = f"""\
 defined = {{}}
@@ -104,7 +104,7 @@ def check_endpoint(state: State) -> Verdict:
     """The container first must have a working eth0 from the driver wire."""
     if verdict := _unwritten(state, "endpoint.py", ("CreateEndpoint", "Join")):
         return verdict
-    network = next((n for n in state.snapshot.networks if n.name == "wired"), None)
+    network = state.snapshot.network("wired")
     if network is None or network.driver != "wire":
         return not_yet("there is no network wired of the driver wire; run the cell that creates it")
     command = "docker run -d --name first --network wired nginx"
@@ -187,7 +187,7 @@ docker rm -f first > /dev/null 2>&1
 docker run -d --name first --network wired nginx""",
     probes={
         "serving": _serving("wire"),
-        "files": _files("wire", "wire.py", "endpoint.py"),
+        "files": _files("wire.py", "endpoint.py"),
         "why first": _why("first"),
         "first to gateway": Probe(
             node="host1", command="docker exec first ping -c 1 -W 1 10.20.0.1"
@@ -210,7 +210,7 @@ def check_address(state: State) -> Verdict:
     """Red and blue must have .100 and .101 from the IPAM driver count."""
     if verdict := _unwritten(state, "address.py", ("RequestAddress",)):
         return verdict
-    network = next((n for n in state.snapshot.networks if n.name == "counted"), None)
+    network = state.snapshot.network("counted")
     create = "docker network create --ipam-driver count counted"
     if network is None:
         reply = state.probes["last answer"].text.strip()
@@ -287,7 +287,7 @@ docker run -d --name red --network counted nginx
 docker run -d --name blue --network counted nginx""",
     probes={
         "serving": _serving("count"),
-        "files": _files("count", "count.py", "address.py"),
+        "files": _files("count.py", "address.py"),
         "last answer": Probe(
             node="host1",
             command="grep -A 1 RequestAddress /run/count.log | sed -n 's/^← //p' | tail -n 1",

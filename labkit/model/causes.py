@@ -177,7 +177,7 @@ def mesh_network(snapshot: Snapshot, namespace: Namespace, rule: Rule) -> Cause 
     """The rules of a namespace on ``ingress`` for its address there, and those of IPVS."""
     if namespace.kind == "host":
         return None
-    ingress = next((n for n in snapshot.networks if n.name == "ingress"), None)
+    ingress = snapshot.network("ingress")
     sides = [_host(rule, side) for side in ("source", "destination")]
     here = {a.address for i in namespace.interfaces for a in i.addresses}
     if ingress and (rule.match("ipvs") or (rule.table == "filter" and set(sides) & here)):

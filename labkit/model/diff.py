@@ -127,7 +127,7 @@ def diff(before: Snapshot, after: Snapshot) -> Diff:
     changes = [*_engine(before, after)]
     tracked: list[Change] = []
     counted: list[Change] = []
-    sides = _Side(before, pairs, 0), _Side(after, pairs, 1)
+    sides = _Side(pairs, 0), _Side(pairs, 1)
     for place, old, new in pairs:
         changes += _namespace(place, old, new, sides)
         if old and new:
@@ -197,7 +197,7 @@ def _label(snapshot: Snapshot, namespace: Namespace) -> str:
 class _Side:
     """One of the two snapshots, with the common names of its namespaces."""
 
-    def __init__(self, snapshot: Snapshot, pairs: list[_Pair], side: Literal[0, 1]) -> None:
+    def __init__(self, pairs: list[_Pair], side: Literal[0, 1]) -> None:
         self.labels = {n.id: label for label, *both in pairs if (n := both[side])}
 
     def end(self, interface: Interface) -> str | None:

@@ -253,6 +253,10 @@ class Snapshot(Saved):
         """The namespace with that inode number, or None."""
         return next((n for n in self.namespaces if n.id == id), None)
 
+    def network(self, name: str) -> Network | None:
+        """The Docker network of that name, or None."""
+        return next((n for n in self.networks if n.name == name), None)
+
     def container(self, name: str) -> Container | None:
         """The container of that name, or None."""
         return next((c for c in self.containers if c.name == name), None)

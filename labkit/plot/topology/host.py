@@ -121,7 +121,7 @@ class HostMap:
         strip.bar_y = {}
         taken = [lane.lane for box in floor.boxes for lane in box.lanes]
         if host and first:
-            self.header(strip, floor)
+            self.header(strip)
         else:
             self.heading(strip, taken, first)
         joined = [w.bar for b in floor.boxes for w in b.wires]
@@ -158,7 +158,7 @@ class HostMap:
                     line=0, layer=0.2,
                 )  # fmt: skip
 
-    def header(self, strip: Strip, floor: Floor) -> None:
+    def header(self, strip: Strip) -> None:
         """The host's name, its interfaces that are on no bar, the processes in its namespace."""
         picture, x, y = self.picture, self.left + PAD, self.top + 17
         width = picture.write(

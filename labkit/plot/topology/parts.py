@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
+from labkit.model.causes import published_port
 from labkit.model.diff import Diff
 from labkit.model.rules import Rule
 from labkit.model.snapshot import Container, Interface, Namespace, Network, Port, Snapshot
@@ -234,6 +235,7 @@ def _boxes(snapshot: Snapshot, strips: list[Strip]) -> list[Box]:
             # The one whose namespace it is, then those that joined it.
             inside.sort(key=lambda c: c.network_mode.startswith("container:"))
             boxes[namespace.id] = Box(namespace, inside)
+    leads = _dnat(snapshot)
     ends: dict[tuple[int | None, int], Wire] = {}
     for box in boxes.values():
         for port in box.namespace.interfaces:
@@ -241,7 +243,7 @@ def _boxes(snapshot: Snapshot, strips: list[Strip]) -> list[Box]:
                 box.wires.append(wire)
                 ends[box.namespace.id, port.index] = wire
         for container in box.containers:
-            box.publications += _published(snapshot, box, container)
+            box.publications += _published(box, container, leads)
     for wire in ends.values():
         if wire.far and not wire.strip and (peer := wire.port.peer):
             wire.mate = ends.get((peer.namespace, peer.index))
@@ -284,31 +286,25 @@ def _find_bars(strip: Strip, boxes: list[Box]) -> None:
     strip.bars = [*parents, *tagged, *bridges, *lone]
 
 
-def _published(snapshot: Snapshot, box: Box, container: Container) -> list[Publication]:
+def _published(
+    box: Box, container: Container, leads: dict[tuple[str | None, Port], Rule]
+) -> list[Publication]:
     found: dict[str, Publication] = {}
     for port in container.ports:
-        publication = Publication(box, container, port, _dnat(snapshot, box, port))
+        publication = Publication(box, container, port, leads.get((container.name, port)))
         known = found.setdefault(publication.flag, publication)
         known.rule = known.rule or publication.rule
     return list(found.values())
 
 
-def _dnat(snapshot: Snapshot, box: Box, port: Port) -> Rule | None:
-    """The rule of the host's nat table that sends a published port to the container."""
-    targets = {
-        f"{a.address}:{port.container_port}" for i in box.namespace.interfaces for a in i.addresses
-    }
-    for chain in snapshot.root.chains:
-        for rule in chain.rules if chain.table == "nat" else ():
-            if rule.target != "DNAT" or rule.argument("to-destination") not in targets:
-                continue
-            wanted = {"protocol": port.protocol, "destination-port": str(port.host_port)}
-            only = rule.match("destination")
-            if only and only.value.removesuffix("/32") != port.host_address:
-                continue
-            if all((m := rule.match(k)) and m.value == v for k, v in wanted.items()):
-                return rule
-    return None
+def _dnat(snapshot: Snapshot) -> dict[tuple[str | None, Port], Rule]:
+    """For a container and a published port of it, the host's rule that leads there."""
+    found: dict[tuple[str | None, Port], Rule] = {}
+    for rule in snapshot.root.rules("nat"):
+        if why := published_port(snapshot, snapshot.root, rule):
+            for port in why.ports:
+                found.setdefault((why.container, port), rule)
+    return found
 
 
 def _order(box: Box, bars: list[Interface]) -> tuple:

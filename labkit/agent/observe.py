@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import os
 import re
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -192,7 +193,9 @@ def _read(place: Place, files: dict[int, int]) -> dict:
         }
 
 
-def _nsids(route, place: Place, files: dict[int, int], interfaces: list[dict]) -> dict[int, int]:
+def _nsids(
+    route: socket.socket, place: Place, files: dict[int, int], interfaces: list[dict]
+) -> dict[int, int]:
     """The namespaces that this one's interfaces point to: nsid as seen here → inode.
 
     A namespace id (RTM_GETNSID, ip-netns(8)) means something only inside the namespace that

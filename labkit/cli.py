@@ -26,7 +26,9 @@ from rich.text import Text
 
 from labkit.errors import LabError, UsageError
 from labkit.machine import MACHINES
-from labkit.machine.prerequisites import TESTED, install_for_tests
+from labkit.machine.image import architecture
+from labkit.machine.prerequisites import SQUASHFS, TESTED, install_for_tests
+from labkit.machine.qemu import SYSTEMS
 from labkit.machine.recipe import RECIPES, generation
 
 ROOT = Path(__file__).parent.parent
@@ -293,7 +295,9 @@ def test(options: list[str]) -> int:
             return status
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
         _prepare(*(recipe.engine for recipe in RECIPES))
-        install_for_tests(TESTED)
+        emulators = [SYSTEMS[name] for name in SYSTEMS if name == architecture()]
+        qemu = {system.program: system.package for system in emulators}
+        install_for_tests({**TESTED, **SQUASHFS, **qemu})
     for recipe in RECIPES:
         if typed.engine in (recipe.release, "all"):
             only = () if recipe.release == newest else OF_AN_OLDER_ENGINE

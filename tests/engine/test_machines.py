@@ -54,6 +54,14 @@ def test_container_of_an_engine():
         passes(["env", engine, "LABKIT_MACHINE=container", sys.executable, *PYTEST])
 
 
+@pytest.mark.slow  # emulated, it takes minutes; test_machine_virtual.py is in every run
+def test_virtual():
+    able, why = named("virtual").available()
+    if not able:
+        pytest.skip(why)
+    passes(["env", "LABKIT_MACHINE=virtual", sys.executable, *PYTEST])
+
+
 @pytest.mark.parametrize("kind", ["ids", "one id"])
 def test_killed_build_of_an_ordinary_user_leaves_no_process(kind):
     if os.geteuid() != 0:

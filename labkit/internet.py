@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 
-from labkit.agent.network import SERVERS
+from labkit.agent import SERVERS
 from labkit.channel import Channel
 from labkit.errors import CommandError, MachineError
 from labkit.host import Node

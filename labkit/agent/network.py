@@ -25,10 +25,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from labkit.agent import SERVERS
 from labkit.agent.process import Children, inside
 
 ROUTER, OUTSIDE, OUTSIDE_GATEWAY = "192.168.56.1", "203.0.113.10", "203.0.113.1"
-SERVERS = "/run/dnsmasq.servers"  # the name servers that the router's asks; read again on SIGHUP
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from labkit import wake
 from labkit.channel import Channel
 from labkit.errors import LabStopped, UsageError
 from labkit.host import Host, Node
 from labkit.internet import Internet
 from labkit.machine import choose, named
+from labkit.machine.progress import Waking
 from labkit.machine.recipe import generation
 from labkit.model.snapshot import Snapshot
 from labkit.replay.recorder import around
@@ -86,21 +88,28 @@ class Lab:
                 f"hosts={hosts}: the {machine.name} machine has room for {free // MEMORY_PER_HOST} "
                 f"({free >> 20} MiB of memory are free, a host takes {MEMORY_PER_HOST >> 20})"
             )
-        image = machine.prepare(self._engine, self._image)
-        self._channel = Channel(lambda run: around(machine.command(image, run)))
-        try:
-            facts = self._channel.call("build", hosts=hosts, stations=stations)
-            self._nodes = {
-                f["name"]: (Host if f["kind"] == "host" else Node)(
-                    self._channel, f["name"], f["address"]
-                )
-                for f in facts
-            }
-            if self._wants_internet:
-                self._internet = Internet(self._channel, self.node("router"))
-        except BaseException:
-            self.stop()
-            raise
+        with Waking(shown=wake.takes_time(machine)) as say:
+            say("looking for its image", f"{machine.name} machine ({machine.available()[1]})")
+            image = machine.prepare(self._engine, self._image)
+            say("booting", "image is there")
+            woken = wake.take(image)
+            channel = woken or Channel(lambda run: around(machine.command(image, run)))
+            self._channel = channel
+            say("starting engines", "booted while this page was loading" if woken else "booted")
+            try:
+                facts = channel.call("build", hosts=hosts, stations=stations)
+                self._nodes = {
+                    f["name"]: (Host if f["kind"] == "host" else Node)(
+                        channel, f["name"], f["address"]
+                    )
+                    for f in facts
+                }
+                if self._wants_internet:
+                    self._internet = Internet(channel, self.node("router"))
+            except BaseException:
+                self.stop()
+                raise
+            say("", "engine is up" if hosts == 1 else f"{hosts} engines are up")
         self.machine, self.recorded = machine.name, machine.recorded
         _running.append(self)
         return self

@@ -15,6 +15,7 @@ from IPython.core.interactiveshell import InteractiveShell
 from IPython.display import display
 
 from labkit import lab as labs
+from labkit import wake
 from labkit.errors import UsageError
 
 USAGE = "write %%{0} {1}, such as %%{0} host1; with -n a failing command stops nothing"
@@ -124,11 +125,12 @@ def load_ipython_extension(shell: InteractiveShell) -> None:
     """Make a lesson's conveniences known to an IPython shell: ``%load_ext labkit.magics``.
 
     The kernel that ``./lab`` starts has loaded it (labkit/jupyter), so that a cell that is run too
-    early in a new kernel is answered with a sentence.
+    early in a new kernel is answered with a sentence, and a lab can wake before it is asked for.
     """
     for magic in (host, watch):
         shell.magics_manager.register_function(magic, "cell", magic.__name__)
     shell.set_custom_exc((NameError, AttributeError), too_early)
+    wake.begin()
 
 
 def register() -> None:

@@ -5,7 +5,8 @@ How it is made, stage by stage, each kept when a later one fails:
 1. ``root``: the machine's file system, by mmdebstrap from the lists in recipe.py;
 2. ``toolbox.tar``: the file system of the Docker image ``toolbox``, the same way, at the same time;
 3. the store: a lab with one host is booted from ``root``, its engine builds the Docker images of
-   images/, and their layers come back into ``root``, where all lab hosts share them.
+   images/, and their layers come back into ``root``, where all lab hosts share them. Where root has
+   no namespaces, as in a step of a Dockerfile, it is the virtual machine that boots.
 
 Then ``root`` takes its place in the cache, in one step. Nothing here needs the network afterwards.
 """
@@ -45,7 +46,7 @@ def architecture(processor: str = "") -> str:
 
 @runtime_checkable
 class Booter(Protocol):
-    """A machine that boots an image's files as they lie on disk, so that their owners matter."""
+    """A machine whose user can write an image's files, with all their owners, and boot them."""
 
     name: str
 
@@ -70,16 +71,16 @@ def find(engine: str = "26.1", machine: Booter | None = None) -> Path | None:
 
 
 def booter() -> Booter:
-    """The best machine that can boot an image's files here; MachineError when none can."""
+    """The best machine that can build an image here; ImageError when none can."""
     from labkit.machine import MACHINES
 
     reasons = []
     for machine in MACHINES:
         if isinstance(machine, Booter):
             able, why = machine.available()
-            if able:
+            if able and not (refusal := machine.privilege.refusal()):
                 return machine
-            reasons.append(f"{machine.name}: {why}")
+            reasons.append(f"{machine.name}: {refusal if able else why}")
     raise ImageError(
         "building the machine image needs root, passwordless sudo or user namespaces "
         f"({'; '.join(reasons)})"

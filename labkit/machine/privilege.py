@@ -6,8 +6,12 @@ user, and the others are subordinate ids of theirs (subuid(5)), where there are 
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,23 +31,35 @@ class Privilege:
         flags: unshare's options that make a user namespace.
         under: what stands before the command that unshare runs.
         owner: in the names of machine images, for their files have the owners of this way.
+        namespaces: whether it makes any; without, it can build an image, and boot none.
     """
 
     words: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()
     under: tuple[str, ...] = ()
     owner: str = ""
+    namespaces: bool = True
 
     def refusal(self) -> str:
         """Why this way is closed here; empty where it is open. Tried, not looked up."""
         trial = (*self.words, "unshare", *self.flags, "--mount", "--net", "--pid", "--fork", "true")
-        try:
-            done = subprocess.run(trial, capture_output=True, text=True, check=False)
-        except OSError as error:
-            return f"{error.filename}: {error.strerror}"
-        if done.returncode == 0:
-            return ""
-        return (done.stderr.strip().splitlines() or [f"{trial[0]} failed"])[-1]
+        if not self.namespaces:
+            trial = ("chroot", "/", "true")
+        with tempfile.TemporaryFile("w+") as said:
+            try:
+                process = subprocess.Popen(
+                    trial, stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                    start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                return f"{error.filename}: {error.strerror}"
+            status = process.wait()
+            # In a container, what maps the ids waits for ever for namespaces that were refused.
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)
+            said.seek(0)
+            last = (said.read().strip().splitlines() or [f"{trial[0]} failed"])[-1]
+        return last if status else ""
 
     def shell(self) -> tuple[str, ...]:
         """The words before a command that writes trees with many owners."""
@@ -51,6 +67,8 @@ class Privilege:
 
     def inside(self) -> tuple[str, ...]:
         """Of these words, those that make namespaces: whatever is mounted or started there ends."""
+        if not self.namespaces:
+            return ()
         namespaces = ("--mount", "--pid", "--fork", "--kill-child", "--mount-proc")
         return ("unshare", *self.flags, *namespaces, *self.under)
 
@@ -62,6 +80,9 @@ MANY_IDS = Privilege(flags=("--map-root-user", "--map-auto"), owner="-ids")
 ONE_ID_ONLY = Privilege(
     flags=("--map-root-user",), under=(sys.executable, "-I", str(ONE_ID)), owner="-one-id"
 )
+
+# Root in a container, as in a step of a Dockerfile: there are chroot, chown and no namespaces.
+CHROOT = Privilege(namespaces=False)
 
 
 def first(*privileges: Privilege) -> Privilege | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from labkit.machine import image as images
 from labkit.machine import memory, virtual_image, virtual_state
+from labkit.machine.privilege import CHROOT
 from labkit.machine.progress import Steps
 from labkit.machine.qemu import HOSTS_MEMORY, SYSTEMS, TRANSLATIONS, missing
 from labkit.machine.recipe import recipe
@@ -20,6 +21,7 @@ class VirtualMachine:
     """QEMU as an ordinary process: hardware's help where it works, software emulation if not."""
 
     name, recorded = "virtual", ""
+    privilege = CHROOT  # for building an image; booting one takes none
 
     def available(self) -> tuple[bool, str]:
         """Whether this machine can boot here, and why or why not, in words."""
@@ -38,19 +40,28 @@ class VirtualMachine:
         return min(HOSTS_MEMORY, memory.available() - (TRANSLATIONS << 20))
 
     def prepare(self, engine: str, image: Path | None = None) -> Path:
-        """The directory of the saved state, made first if it is not there."""
-        if image is None:
-            # The form for QEMU is enough: what it was made from may be gone by now.
-            name = recipe(engine).name(images.architecture())
-            forms = sorted(images.cache().glob(f"{name}*.virtual"))
-            image = forms[0].with_suffix("") if forms else images.ensure(engine)
-        form = virtual_image.find(image)
-        state = form and virtual_state.find(form)
-        if state:
+        """The directory of the saved state, made first if it is not there.
+
+        An image that is given boots afresh: its state would hardly be used again.
+        """
+        if image:
+            with Steps() as say:
+                return virtual_state.unsaved(virtual_image.make(image, say), say)
+        if state := self.ready(engine):
             return state
         with Steps() as say:
-            form = form or virtual_image.make(image, say)
-            return virtual_state.find(form) or virtual_state.make(form, say)
+            form = self._form(engine) or virtual_image.make(images.ensure(engine), say)
+            return virtual_state.make(form, say)
+
+    def ready(self, engine: str) -> Path | None:
+        """What ``prepare`` gives, if nothing has to be made for it."""
+        form = self._form(engine)
+        return form and virtual_state.find(form)
+
+    def _form(self, engine: str) -> Path | None:
+        """The image's form for QEMU: it is enough, what it was made from may be gone by now."""
+        name = recipe(engine).name(images.architecture())
+        return next(iter(sorted(images.cache().glob(f"{name}*.virtual"))), None)
 
     def command(self, image: Path, run: Path) -> list[str]:
         """The command whose standard input and output are the agent's.

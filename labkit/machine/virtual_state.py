@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from labkit.channel import Channel, agent_sources
 from labkit.errors import MachineError
@@ -61,7 +62,6 @@ def make(form: Path, say: builder.Say) -> Path:
 
     MachineError when that fails time and again.
     """
-    system = qemu.SYSTEMS[architecture()]
     state = form / f"state-{_key()}"
     half = form / f"half.{state.name}"
     with alone(form / "lock", say):
@@ -71,22 +71,9 @@ def make(form: Path, say: builder.Say) -> Path:
         for old in {*form.glob("state-*"), *form.glob("half.state-*")} - {*kept} | {state}:
             shutil.rmtree(old, ignore_errors=True)
         half.mkdir()
-        _ramdisk(form, half / "initrd")
-        kernel, ramdisk = form / "kernel", half / "initrd"
-        say("virtual machine", "trying the accelerators", 7)
-        accelerator = next(
-            name
-            for name in qemu.accelerators()
-            if name == "tcg" or qemu.works(system, name, kernel, ramdisk)
-        )
-        how = {
-            "accelerator": accelerator,
-            "tried": qemu.accelerators(),
-            "processors": min(2, _processors()),
-        }
-        (half / "how.json").write_text(json.dumps(how))
+        how = _ready_to_boot(form, half, say)
         for attempt in range(1, ATTEMPTS + 1):
-            say("virtual machine", f"booting it once ({accelerator})", 7)
+            say("virtual machine", f"booting it once ({how['accelerator']})", 7)
             try:
                 _boot_and_save(form, half, say)
                 break
@@ -119,6 +106,37 @@ def _boot_and_save(form: Path, half: Path, say: builder.Say) -> None:
         channel.close()
 
 
+def _ready_to_boot(form: Path, folder: Path, say: builder.Say) -> dict[str, Any]:
+    """Make the initial RAM disk there, and find out how to boot, which is noted there."""
+    system = qemu.SYSTEMS[architecture()]
+    _ramdisk(form, folder / "initrd")
+    kernel, ramdisk = form / "kernel", folder / "initrd"
+    say("virtual machine", "trying the accelerators", 7)
+    accelerator = next(
+        name
+        for name in qemu.accelerators()
+        if name == "tcg" or qemu.works(system, name, kernel, ramdisk)
+    )
+    how = {
+        "accelerator": accelerator,
+        "tried": qemu.accelerators(),
+        "processors": min(2, _processors()),
+    }
+    (folder / "how.json").write_text(json.dumps(how))
+    return how
+
+
+def unsaved(form: Path, say: builder.Say) -> Path:
+    """What ``restore`` boots afresh: for an image that is booted once, such as one half built."""
+    folder = form / f"unsaved-{_key()}"
+    with alone(form / "lock", say):
+        if not (folder / "how.json").exists():  # the last file that is written
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            _ready_to_boot(form, folder, say)
+    return folder
+
+
 def _warm(channel: Channel) -> None:
     """Have in memory what a container's start reads; the host that did it is made anew.
 
@@ -132,8 +150,10 @@ def _warm(channel: Channel) -> None:
 
 
 def restore(state: Path, run: Path) -> list[str]:
-    """The command that starts a machine from its saved state."""
+    """The command that starts a machine from its saved state, or boots one that has none."""
     how = _how(state)
+    if not (state / "devices").exists():
+        return [*_outside(run), *_qemu(state.parent, state, how, "share=off")]
     _, version = qemu.version(qemu.SYSTEMS[architecture()])
     # From 8.2 on QEMU can map the file without the right to write it.
     access = "share=off,readonly=on,rom=off" if version >= (8, 2) else "share=off"

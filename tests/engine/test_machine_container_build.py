@@ -1,8 +1,4 @@
-"""The machine image built by the learner's own engine, where this computer has none and makes none.
-
-The engine is started by hand on this computer's own network, for packages come from outside; its
-base image, debian:trixie-slim, is made by mmdebstrap, for a registry may be out of reach.
-"""
+"""The machine image built by the learner's own engine, where this computer has and makes none."""
 
 from __future__ import annotations
 
@@ -12,52 +8,34 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import docker
 import pytest
 
-from labkit import Lab, leftovers
+from labkit import Lab
 from labkit.errors import ImageError
 from labkit.machine import image
 from labkit.machine.container import ContainerMachine
 from labkit.machine.container_image import BASE
+from tests.engine import by_hand
 
 pytestmark = pytest.mark.slow  # it builds a machine image in the engine, three minutes and more
 
-ENGINE = Path(__file__).with_name("engine.sh")
-NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
-
 
 @pytest.fixture(scope="module")
-def by_hand(tmp_path_factory) -> Iterator[docker.DockerClient]:
+def engine_by_hand(tmp_path_factory) -> Iterator[docker.DockerClient]:
     """An engine with Debian in it and nothing else."""
-    folder = tmp_path_factory.mktemp("engine")
-    command = [*NAMESPACES, "sh", str(ENGINE), str(image.ensure("26.1")), str(folder)]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        try:
-            assert process.stdout.readline() == "ready\n"
-            client = docker.DockerClient(f"unix://{folder}/docker.sock", version="auto")
-            words = ["mmdebstrap", "--quiet", "--variant=minbase", "trixie", "-"]
-            with subprocess.Popen(words, stdout=pipe) as debian:
-                client.api.import_image_from_stream(debian.stdout, *BASE.split(":"))
-            assert debian.returncode == 0
-            yield client
-        finally:
-            process.stdin.close()
-    for hierarchy in leftovers._hierarchies():
-        if (group := hierarchy / f"labkit-test.{folder.name}").exists():
-            leftovers.remove_cgroup(group)
+    with by_hand.engine(tmp_path_factory.mktemp("engine")) as client:
+        yield client
 
 
 @pytest.fixture
-def engine(by_hand, monkeypatch, tmp_path) -> docker.DockerClient:
+def engine(engine_by_hand, monkeypatch, tmp_path) -> docker.DockerClient:
     """That engine as the learner's, on a computer with no image in its cache."""
-    monkeypatch.setenv("DOCKER_HOST", f"unix://{by_hand.api._custom_adapter.socket_path}")
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{engine_by_hand.api._custom_adapter.socket_path}")
     monkeypatch.setenv("LABKIT_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("LABKIT_MIRROR", raising=False)
-    return by_hand
+    return engine_by_hand
 
 
 def packages(status: str) -> list[str]:

@@ -14,7 +14,8 @@ from packaging.requirements import Requirement
 ROOT = Path(__file__).parents[2]
 # where conda-forge's name is another one
 CONDA_NAMES = {"docker": "docker-py", "playwright": "playwright-python"}
-MODULES = {"PIL": "pillow", "yaml": "pyyaml"}  # where the module's name is another one
+# where the module's name is another one
+MODULES = {"PIL": "pillow", "websocket": "websocket-client", "yaml": "pyyaml"}
 PROGRAMS = {"pytest-xdist", "jupyterlab", "mypy", "nbval", "ruff"}  # run, not imported
 PROGRAMS |= {"paramiko"}  # imported by docker-py, for an engine at ssh://
 CORE = {"jupyterlab", "ipywidgets", "docker", "matplotlib", "nbval"}

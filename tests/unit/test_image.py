@@ -18,7 +18,7 @@ from rich.console import Console
 
 from labkit.errors import ImageError
 from labkit.machine import builder, image, prerequisites
-from labkit.machine.privilege import MANY_IDS, ONE_ID_ONLY, ROOT, SUDO, Privilege
+from labkit.machine.privilege import CHROOT, MANY_IDS, ONE_ID_ONLY, ROOT, SUDO, Privilege
 from labkit.machine.progress import Steps
 
 PRETEND = """#!/bin/sh
@@ -217,6 +217,33 @@ def test_who_has_no_way_to_build_is_told_the_ways(tmp_path, monkeypatch):
         image.ensure("26.1", lambda *_: None)
     assert image.find("26.1") is None
     assert not (tmp_path / "cache").exists()
+
+
+def test_root_without_namespaces_builds_where_the_virtual_machine_can_boot(monkeypatch):
+    """As in a step of a Dockerfile: chroot(2) is allowed, namespaces(7) are not."""
+    here = SimpleNamespace(name="root", privilege=ROOT, available=lambda: (False, "no namespaces"))
+    virtual = SimpleNamespace(name="virtual", privilege=CHROOT, available=lambda: (True, "QEMU"))
+    monkeypatch.setattr("labkit.machine.MACHINES", (here, virtual))
+    monkeypatch.setattr(Privilege, "refusal", lambda way: "")
+    assert image.booter() is virtual
+    assert CHROOT.shell() == ()
+    monkeypatch.setattr(Privilege, "refusal", lambda way: "chroot: not permitted")
+    with pytest.raises(ImageError, match=r"root: no namespaces; virtual: chroot: not permitted"):
+        image.booter()
+
+
+def test_an_image_that_root_builds_without_namespaces_is_the_image_that_root_builds():
+    from labkit.machine.recipe import recipe
+
+    assert image.place(recipe("26.1"), CHROOT) == image.place(recipe("26.1"), ROOT)
+
+
+def test_steps_within_steps_join_them(capsys):
+    with Steps(Console()) as outer, Steps(Console()) as inner:
+        inner("tea", "done", 1)
+        assert inner is outer
+    with Steps(Console()) as after:
+        assert after is not outer
 
 
 def test_images_with_other_owners_lie_apart(place):

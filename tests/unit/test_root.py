@@ -63,6 +63,14 @@ def test_refusal_is_the_last_word_of_what_was_tried():
     assert Privilege(words=("true",)).refusal() == ""
 
 
+def test_what_a_refused_unshare_leaves_behind_is_ended_and_not_waited_for(tmp_path):
+    """In a container with no namespaces, unshare --map-auto ends, and its helper does not."""
+    late = tmp_path / "late"
+    script = f"(sleep 20; touch {late}) & echo not permitted >&2; exit 1"
+    assert Privilege(words=("sh", "-c", script)).refusal() == "not permitted"
+    assert not late.exists()
+
+
 def test_subordinate_ids_come_before_one_id(monkeypatch):
     monkeypatch.setattr(Privilege, "refusal", lambda self: "")
     assert UserMachine().privilege is MANY_IDS

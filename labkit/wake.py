@@ -30,7 +30,8 @@ def begin() -> None:
         return
     with contextlib.suppress(LabError):
         machine = choose()
-        if takes_time(machine) and (image := machine.ready(RECIPES[0].engine)):
+        ready = getattr(machine, "ready", None)
+        if ready and (image := ready(RECIPES[0].engine)):
             _awake.append((image, Channel(lambda run: machine.command(image, run))))
 
 

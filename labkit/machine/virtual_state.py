@@ -31,6 +31,7 @@ INNER = HERE / "namespaces-inner.sh"
 FILES = ("ram", "devices", "initrd")
 HOSTS, STATIONS = 2, 1
 ATTEMPTS = 3  # an emulated kernel on a loaded computer may panic, for what comes late
+UNSAVED = "unsaved"
 WARMING = """\
 docker run --detach --name warm --publish 80:80 nginx && docker exec warm true && curl localhost
 docker run --rm busybox true && docker rm --force warm
@@ -128,7 +129,7 @@ def _ready_to_boot(form: Path, folder: Path, say: builder.Say) -> dict[str, Any]
 
 def unsaved(form: Path, say: builder.Say) -> Path:
     """What ``restore`` boots afresh: for an image that is booted once, such as one half built."""
-    folder = form / f"unsaved-{_key()}"
+    folder = form / f"{UNSAVED}-{_key()}"
     with alone(form / "lock", say):
         if not (folder / "how.json").exists():  # the last file that is written
             shutil.rmtree(folder, ignore_errors=True)
@@ -152,7 +153,7 @@ def _warm(channel: Channel) -> None:
 def restore(state: Path, run: Path) -> list[str]:
     """The command that starts a machine from its saved state, or boots one that has none."""
     how = _how(state)
-    if not (state / "devices").exists():
+    if state.name.startswith(UNSAVED):
         return [*_outside(run), *_qemu(state.parent, state, how, "share=off")]
     _, version = qemu.version(qemu.SYSTEMS[architecture()])
     # From 8.2 on QEMU can map the file without the right to write it.

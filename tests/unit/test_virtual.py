@@ -158,6 +158,16 @@ def test_memory_file_is_opened_for_reading_alone_where_qemu_can(
     assert ("readonly=on,rom=off" in memory) is readonly
 
 
+def test_machine_without_a_saved_state_boots_and_keeps_its_memory_to_itself(tmp_path):
+    """So boots an image that is half built: a state of it would not be used again."""
+    folder = tmp_path / "unsaved-0"
+    folder.mkdir()
+    (folder / "how.json").write_text('{"accelerator": "tcg", "processors": 1}')
+    words = virtual_state.restore(folder, tmp_path / "run")
+    assert words[4] == "-", "nothing is restored"
+    assert f"mem-path={folder}/ram,share=off" in " ".join(words)
+
+
 def test_image_that_is_none(tmp_path):
     with pytest.raises(MachineError, match="is no machine image"):
         virtual_image.release(tmp_path)

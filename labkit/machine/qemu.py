@@ -137,12 +137,13 @@ def devices(squashfs: Path) -> list[str]:
     ]  # fmt: skip
 
 
-def ram(file: Path, access: str) -> tuple[str, ...]:
+def ram(file: Path, access: str, size: int = MEMORY) -> tuple[str, ...]:
     """Memory that is a file, so that a saved state is mapped, not read.
 
-    ``access`` is "share=on" to write the file, "share=off" to keep one's changes to oneself.
+    ``access`` is "share=on" to write the file, "share=off" to keep one's changes to oneself;
+    ``size`` is in MiB.
     """
     return (
-        *("-m", f"{MEMORY}M", "-machine", "memory-backend=ram"),
-        "-object", f"memory-backend-file,id=ram,size={MEMORY}M,mem-path={file},{access}",
+        *("-m", f"{size}M", "-machine", "memory-backend=ram"),
+        "-object", f"memory-backend-file,id=ram,size={size}M,mem-path={file},{access}",
     )  # fmt: skip

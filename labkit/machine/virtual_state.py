@@ -32,6 +32,7 @@ FILES = ("ram", "devices", "initrd")
 HOSTS, STATIONS = 2, 1
 ATTEMPTS = 3  # an emulated kernel on a loaded computer may panic, for what comes late
 UNSAVED = "unsaved"
+UNSAVED_MEMORY = 1280  # MiB: half of it is the most that an engine's files may take (tmpfs(5))
 WARMING = """\
 docker run --detach --name warm --publish 80:80 nginx && docker exec warm true && curl localhost
 docker run --rm busybox true && docker rm --force warm
@@ -154,7 +155,7 @@ def restore(state: Path, run: Path) -> list[str]:
     """The command that starts a machine from its saved state, or boots one that has none."""
     how = _how(state)
     if state.name.startswith(UNSAVED):
-        return [*_outside(run), *_qemu(state.parent, state, how, "share=off")]
+        return [*_outside(run), *_qemu(state.parent, state, how, "share=off", UNSAVED_MEMORY)]
     _, version = qemu.version(qemu.SYSTEMS[architecture()])
     # From 8.2 on QEMU can map the file without the right to write it.
     access = "share=off,readonly=on,rom=off" if version >= (8, 2) else "share=off"
@@ -170,9 +171,9 @@ def _outside(run: Path, state: Path | None = None) -> list[str]:
     return [sys.executable, "-I", str(OUTSIDE), str(run), str(state or "-")]
 
 
-def _qemu(form: Path, state: Path, how: dict, access: str) -> list[str]:
+def _qemu(form: Path, state: Path, how: dict, access: str, size: int = qemu.MEMORY) -> list[str]:
     system = qemu.SYSTEMS[architecture()]
-    memory = qemu.ram(state / "ram", access)
+    memory = qemu.ram(state / "ram", access, size)
     parts = (how["accelerator"], how["processors"], form / "kernel", state / "initrd", memory)
     return [*qemu.command(system, *parts), *qemu.devices(form / "image.squashfs")]
 

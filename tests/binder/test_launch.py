@@ -19,6 +19,7 @@ import nbformat
 import pytest
 from docker.models.containers import Container
 
+from labkit import leftovers
 from labkit.machine.container_image import BASE
 from tests.engine import by_hand
 
@@ -62,24 +63,24 @@ NOTEBOOKS = ("00", "01", "04", "05", "10")
 
 @dataclass(frozen=True)
 class Launched:
-    """A running container of Binder's image, and the cgroup directory of each of its resources."""
+    """A running container of Binder's image, and its cgroups by the names of their hierarchies."""
 
     container: Container
     groups: dict[str, Path]
 
-    def read(self, version1: str, version2: str) -> str:
-        """A file of its cgroup: of the old hierarchies, as memory/NAME, or of the one new."""
-        controller, _, name = version1.partition("/")
-        if controller in self.groups:
-            return (self.groups[controller] / name).read_text()
-        return (self.groups[""] / version2).read_text()
+    def group_file(self, version1: str, version2: str) -> str:
+        """The text of a file of its cgroup, memory/NAME or NAME: see cgroups(7)."""
+        hierarchy, _, name = version1.partition("/")
+        if hierarchy in self.groups:
+            return (self.groups[hierarchy] / name).read_text()
+        return (self.groups["cgroup"] / version2).read_text()
 
     def processor_seconds(self) -> float:
         """The processor seconds that all in it have taken."""
-        if "cpuacct" in self.groups:
-            return int(self.read("cpuacct/cpuacct.usage", "")) / 1e9
-        lines = dict(line.split() for line in self.read("", "cpu.stat").splitlines())
-        return int(lines["usage_usec"]) / 1e6
+        text = self.group_file("cpuacct/cpuacct.usage", "cpu.stat")
+        if len(words := text.split()) == 1:
+            return int(words[0]) / 1e9
+        return int(words[words.index("usage_usec") + 1]) / 1e6
 
     def run(self, *command: str) -> str:
         """Run a command in it as its user; its output."""
@@ -132,15 +133,10 @@ def launched(engine) -> Iterator[Launched]:
     """The image, run as Binder runs it, with Jupyter listening."""
     container = engine.containers.run(TAG, SERVER, detach=True, **LAUNCH)
     try:
-        container.reload()
-        rows = Path(f"/proc/{container.attrs['State']['Pid']}/cgroup").read_text().splitlines()
-        groups = {}
-        for _, controllers, path in (row.split(":", 2) for row in rows):
-            folder = controllers.removeprefix("name=")
-            place = Path("/sys/fs/cgroup", folder.replace("cpu,cpuacct", "cpuacct"))
-            for controller in controllers.split(","):
-                groups[controller] = Path(f"{place}{path}")
-        found = Launched(container, groups)
+        folder = Path(engine.api._custom_adapter.socket_path).parent
+        group = Path(by_hand.group_name(folder), container.id)
+        places = {place.name: place / group for place in leftovers._hierarchies()}
+        found = Launched(container, places)
         found.run("timeout", "120", "python", "-c", LISTENS, f"{SERVED}api")
         yield found
     finally:
@@ -155,7 +151,7 @@ def test_what_binder_allows_is_what_is_tried_here(launched):
     assert (facts["NoNewPrivs"], facts["Seccomp"]) == ("1", "2")
     assert launched.run("sh", "-c", "! unshare --user true 2> /dev/null && echo refused")
     assert launched.run("sh", "-c", "test ! -e /dev/kvm && echo none")
-    assert launched.read("memory/memory.limit_in_bytes", "memory.max").strip() == str(2 << 30)
+    assert launched.group_file("memory/memory.limit_in_bytes", "memory.max").strip() == str(2 << 30)
 
 
 @pytest.mark.parametrize("number", NOTEBOOKS)
@@ -214,7 +210,7 @@ def test_idle_lab_takes_less_than_a_processor_second_in_a_minute(launched):
     before = launched.processor_seconds()
     time.sleep(60)
     idle = launched.processor_seconds() - before
-    most = int(launched.read("memory/memory.max_usage_in_bytes", "memory.peak")) >> 20
+    most = int(launched.group_file("memory/memory.max_usage_in_bytes", "memory.peak")) >> 20
     print(
         f"lab ready {ready:.1f} s, first container {first:.1f} s, a further one {again:.1f} s; "
         f"an idle minute, Jupyter and all: {idle:.2f} processor seconds; "

@@ -13,7 +13,7 @@ from pathlib import Path
 from labkit.channel import Channel
 from labkit.errors import LabError
 from labkit.machine import Machine, choose
-from labkit.machine.recipe import RECIPES
+from labkit.machine.recipe import generation
 
 VARIABLE = "LABKIT_WAKE"
 
@@ -31,7 +31,7 @@ def begin() -> None:
     with contextlib.suppress(LabError):
         machine = choose()
         ready = getattr(machine, "ready", None)
-        if ready and (image := ready(RECIPES[0].engine)):
+        if ready and (image := ready(generation())):
             _awake.append((image, Channel(lambda run: machine.command(image, run))))
 
 

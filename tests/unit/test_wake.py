@@ -40,6 +40,7 @@ def booted(monkeypatch):
     monkeypatch.setattr(wake, "choose", lambda: machine)
     monkeypatch.setattr(wake, "Channel", channel)
     monkeypatch.setattr(wake, "_awake", [])
+    monkeypatch.setenv("LABKIT_ENGINE", "26.1")
     monkeypatch.setenv(wake.VARIABLE, "1")
     wake.begin.cache_clear()
     yield made

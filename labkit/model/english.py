@@ -310,7 +310,7 @@ def _done(option: Option) -> str:
 
 
 def _protocol(option: Option | None) -> str:
-    if option is None:
+    if option is None or not option.values:
         return ""
     names = option.values
     return _or([PROTOCOLS.get(n, f"protocol {n}" if n.isdecimal() else n.upper()) for n in names])
@@ -318,7 +318,7 @@ def _protocol(option: Option | None) -> str:
 
 def _article(words: str) -> str:
     """With "a" or "an", by the sound: a UDP packet, an ICMP packet, an SCTP packet."""
-    first = words.split()[0]
+    first = words.split()[0] if words.strip() else "?"
     letters = first.isupper() or first == "ICMPv6"
     vowel = first[0] in ("AEFHILMNORSX" if letters and first not in ("SIT",) else "aeio")
     return f"{'an' if vowel else 'a'} {words}"

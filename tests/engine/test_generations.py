@@ -15,7 +15,7 @@ OTHER = next(recipe.engine for recipe in RECIPES if recipe.engine != generation(
 
 
 @pytest.mark.parametrize(
-    "what", ["tests/engine/test_fixed_set.py", "notebooks/02-networks-of-your-own.ipynb"]
+    "what", ["tests/engine/test_fixed_set.py", "notebooks/01-the-default-bridge.ipynb"]
 )
 def test_it_does_the_same(what):
     tests = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--color=no"]

@@ -1,6 +1,6 @@
 """Labs that are killed, crowded and started again and again: what of them is left afterwards.
 
-tests/engine runs each of these in small, ``python -m tests.bench endurance`` in full. Each gives
+tests/engine runs each of these in small, ``./lab bench endurance`` in full. Each gives
 its counts, and raises AssertionError with what was left. As a program it kills COUNT labs of
 LABKIT_MACHINE's kind: ``python -m tests.endurance COUNT SEED``.
 """

@@ -1,7 +1,7 @@
 """Garbage for all that reads what it did not write: only the defined errors may come of it.
 
 Each target takes one input and says whether it was accepted. tests/unit tries a few thousand
-inputs in every test run, ``python -m tests.bench fuzz`` a hundred thousand.
+inputs in every test run, ``./lab bench fuzz`` a hundred thousand.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ ENGINE = Path(__file__).with_name("engine.sh")
 NAMESPACES = ("unshare", "--mount", "--pid", "--fork", "--kill-child")
 # Where TLS goes through a local certificate authority, pip in a container has to know it, too.
 TRUST = """
+[ -e /etc/ssl/certs/ca-certificates.crt ] || exit 0
 mkdir -p "$1/etc/ssl/certs"
 cp /etc/ssl/certs/ca-certificates.crt "$1/etc/ssl/certs/of-the-computer.crt"
 printf '[global]\\ncert = /etc/ssl/certs/of-the-computer.crt\\n' > "$1/etc/pip.conf"

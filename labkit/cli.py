@@ -28,7 +28,7 @@ from labkit.errors import LabError, UsageError
 from labkit.machine import MACHINES
 from labkit.machine.image import architecture
 from labkit.machine.prerequisites import SQUASHFS, TESTED, install_for_tests
-from labkit.machine.qemu import SYSTEMS
+from labkit.machine.qemu import packages
 from labkit.machine.recipe import RECIPES, generation
 
 ROOT = Path(__file__).parent.parent
@@ -295,9 +295,7 @@ def test(options: list[str]) -> int:
             return status
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
         _prepare(*(recipe.engine for recipe in RECIPES))
-        emulators = [SYSTEMS[name] for name in SYSTEMS if name == architecture()]
-        qemu = {system.program: system.package for system in emulators}
-        install_for_tests({**TESTED, **SQUASHFS, **qemu})
+        install_for_tests({**TESTED, **SQUASHFS, **packages(architecture())})
     for recipe in RECIPES:
         if typed.engine in (recipe.release, "all"):
             only = () if recipe.release == newest else OF_AN_OLDER_ENGINE
@@ -313,7 +311,7 @@ def bench(options: list[str]) -> int:
     _require_clone("bench")
     if not {"-h", "--help"} & {*options}:
         _prepare(*(recipe.engine for recipe in RECIPES))
-        install_for_tests(TESTED)
+        install_for_tests({**TESTED, **SQUASHFS, **packages(architecture())})
     return _tool(["tests.bench", *options])
 
 

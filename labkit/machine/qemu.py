@@ -54,6 +54,11 @@ SYSTEMS = {
 }  # fmt: skip
 
 
+def packages(architecture: str) -> dict[str, str]:
+    """The emulator of that processor, and the Debian package that brings it."""
+    return {s.program: s.package for name, s in SYSTEMS.items() if name == architecture}
+
+
 def missing(architecture: str) -> str:
     """What a person types to get QEMU."""
     if sys.platform == "darwin":

@@ -28,6 +28,7 @@ from labkit.machine.virtual import VirtualMachine
 from tests.engine.conftest import gone_within, leftovers, processes
 
 CURL = "curl --silent --show-error --retry 20 --retry-connrefused --retry-delay 1"
+ENGINE = "26.1"  # of whichever generation the other tests are: a state takes its time
 ABLE, WHY = VirtualMachine().available()
 pytestmark = [
     pytest.mark.skipif(not ABLE, reason=WHY),
@@ -38,7 +39,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def virtual() -> Iterator[Lab]:
     """Two lab hosts in a virtual machine."""
-    with Lab(hosts=2, machine="virtual") as lab:
+    with Lab(hosts=2, engine=ENGINE, machine="virtual") as lab:
         yield lab
 
 
@@ -106,7 +107,7 @@ def children(pid: int) -> list[int]:
 SCRIPT = """
 import time
 from labkit import Lab
-lab = Lab(machine="virtual").start()
+lab = Lab(engine="26.1", machine="virtual").start()
 print(lab._channel.run, flush=True)
 time.sleep(1000)
 """
@@ -124,7 +125,7 @@ def test_nothing_is_left_when_the_kernel_is_killed():
 
 
 def test_qemu_does_not_outlive_the_program_outside_it():
-    lab = Lab(machine="virtual").start()
+    lab = Lab(engine=ENGINE, machine="virtual").start()
     (qemu,) = children(lab._channel._process.pid)
     lab._channel._process.kill()
     with pytest.raises(MachineError, match="went away"):
@@ -137,7 +138,7 @@ def test_qemu_does_not_outlive_the_program_outside_it():
 
 
 def test_state_that_cannot_be_restored_is_removed_and_that_is_said():
-    state = VirtualMachine().prepare("26.1")
+    state = VirtualMachine().prepare(ENGINE)
     broken = state.with_name("broken")
     broken.mkdir()
     for name in ("ram", "initrd", "how.json"):

@@ -41,7 +41,6 @@ MACHINE = (
     "jq",
     # the agent
     "python3",
-    "python3-pyroute2",
     # servers of the lab: names, the world outside, Docker images, key-value store, CNI
     "dnsmasq-base",
     "nginx",

@@ -58,9 +58,8 @@ def test_host_has_its_programs(host):
     assert host.read(without("no-such-program")) == "no-such-program\n"
 
 
-def test_host_has_cni_plugins_and_the_agents_library(host):
+def test_host_has_cni_plugins(host):
     assert "bridge" in host.read("ls /usr/lib/cni")
-    assert host.read("python3 -c 'import pyroute2'") == ""
 
 
 def test_images_are_there_from_the_start(host):

@@ -48,6 +48,7 @@ server.serve_forever()
 """
 CABLE = f"""
 set -e
+echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6  # whose addresses change by themselves
 ip link set lo up
 ip link add eth0 type veth peer name eth0 netns "$1"
 ip address add {LEARNER}/24 dev eth0
@@ -72,7 +73,8 @@ for internet in (False, True):
         for address, seconds in (("{FAR}", 20 if internet else 0.5), ("10.0.2.2:8000", 0.5)):
             ask = f"docker exec box curl -s -m {{seconds}} http://{{address}}/ || echo nothing"
             print(internet, address, lab.host1.read(ask).strip(), flush=True)
-        assert state_of_this_system() == before
+        after = state_of_this_system()
+        assert after == before, set(after.splitlines()) ^ set(before.splitlines())
 """
 SEEN = f"""
 False {FAR} nothing

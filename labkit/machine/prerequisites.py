@@ -34,13 +34,14 @@ BROWSER = "chromium"
 
 TESTED = {
     BROWSER: BROWSER,
+    "ip": "iproute2",
     "libatomic.so.1": "libatomic1",
     "newuidmap": "uidmap",
     "sudo": "sudo",
     **INTERNET,
 }
 """What the tests need besides: a browser, a library of Playwright's own Node.js, what an ordinary
-user's machines need, and a lab's way out."""
+user's machines need, a lab's way out, and what joins a stand-in for the learner's network."""
 
 
 def missing(programs: dict[str, str] = PROGRAMS) -> tuple[str, ...]:

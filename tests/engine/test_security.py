@@ -99,7 +99,8 @@ def lab_of_an_ordinary_user() -> Iterator[tuple[Path, int]]:
         as_user.python("ids", "-c", script, LABKIT_MACHINE="user"),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     ) as kernel:  # fmt: skip
-        run, machine = kernel.stdout.readline().split()
+        # Before that come an image's steps, where it is being built just now.
+        run, machine = next(line for line in kernel.stdout if line.startswith("/")).split()
         yield Path(run), int(machine)
 
 

@@ -69,6 +69,8 @@ EXAMPLES = [
     ("this kernel: no IPVS", "this kernel: ITS ANSWER"),
     ("8: br-470cd1edaea0: <UP>", "8: br-ID: <UP>"),
     ("<td>sandbox 1-hjb8lovwkn on host1</td>", "<td>sandbox 1-ID on host1</td>"),
+    ("br-back          DOWN           172.20", "br-back          STATE           172.20"),
+    ("br-back          UP             172.20", "br-back          STATE           172.20"),
     ("dev eth0 lladdr ff:ff:ff:ff:ff:ff STALE", "dev eth0 lladdr ff:ff:ff:ff:ff:ff KNOWN"),
     ("to:127.0.0.11:40618", "to:127.0.0.11:EPHEMERAL"),
     ('<td style="x">172.18.0.2:49484</td>', '<td style="x">172.18.0.2:EPHEMERAL</td>'),

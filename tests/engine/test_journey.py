@@ -201,6 +201,7 @@ def test_a_container_that_comes_and_goes_is_seen_from_its_host(lab, host):
 def test_what_was_before_is_no_part_of_it(lab, host):
     # A conversation that goes on all the time, and one that begins with each question.
     host.run("toolbox", name="old", command="ping -q -i 0.01 192.168.56.1")
+    host.read("until conntrack -L -p icmp 2>&1 | grep -q 'dst=192.168.56.1 '; do sleep 0.05; done")
     found = journey(host, "ping -c 1 -q 203.0.113.10")
     assert [p.summary for p in found.packets] == [
         "ICMP echo request, sequence 1", "ICMP echo reply, sequence 1"

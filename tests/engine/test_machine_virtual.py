@@ -1,7 +1,8 @@
 """The virtual machine: a lab with a kernel of its own, and nothing of it is left.
 
-What every run of the tests tries on this machine: without hardware's help a container takes it a
-second and more. test_machines.py runs the whole fixed set on it, marked slow.
+Marked slow: without hardware's help a container takes a second and more, and QEMU 7.2's emulation
+of several processors has now and then been the end of the guest's kernel. test_machines.py runs the
+whole fixed set on this machine.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ CURL = "curl --silent --show-error --retry 20 --retry-connrefused --retry-delay 
 ENGINE = "26.1"  # of whichever generation the other tests are: a state takes its time
 ABLE, WHY = VirtualMachine().available()
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(not ABLE, reason=WHY),
     pytest.mark.skipif(not shutil.which("mksquashfs"), reason="mksquashfs not found"),
 ]

@@ -142,12 +142,15 @@ def _covers(option: Option, end: IPAddress) -> bool:
             return True
         first, dash, last = value.partition("-")
         try:
-            if not dash and end in ip_network(first, strict=False):
-                return True
-            if dash and ip_address(first).version == end.version:
-                return int(ip_address(first)) <= int(end) <= int(ip_address(last))
+            if dash:
+                low, high = ip_address(first), ip_address(last)
+                inside = low.version == end.version and int(low) <= int(end) <= int(high)
+            else:
+                inside = end in ip_network(first, strict=False)
         except ValueError:  # a name
             continue
+        if inside:
+            return True
     return False
 
 

@@ -210,6 +210,21 @@ COMMIT
     assert left_out == 2
 
 
+def test_a_filter_by_an_address_looks_at_all_of_a_set():
+    text = """table inet lesson {
+	chain guard {
+		type filter hook input priority 0; policy accept;
+		ip saddr { 203.0.113.1-203.0.113.4, 203.0.113.10 } ip daddr 10.0.0.1 drop
+	}
+}
+"""
+    snapshot = RULESETS["networks-26.1"]
+    host = msgspec.structs.replace(snapshot.root, chains=(), nftables=nftables.parse(text))
+    snapshot = msgspec.structs.replace(snapshot, namespaces=(host,))
+    for last, there in ((3, 1), (10, 1), (9, 0)):
+        assert len(kept(snapshot, address=f"203.0.113.{last}")[0]) == there
+
+
 def test_filters_together_and_filters_that_are_none():
     snapshot = RULESETS["networks-26.1"]
     both, _ = kept(snapshot, container="web", port=8080)

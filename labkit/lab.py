@@ -88,8 +88,10 @@ class Lab:
                 f"hosts={hosts}: the {machine.name} machine has room for {free // MEMORY_PER_HOST} "
                 f"({free >> 20} MiB of memory are free, a host takes {MEMORY_PER_HOST >> 20})"
             )
-        with Waking(shown=wake.takes_time(machine)) as say:
-            say("looking for its image", f"{machine.name} machine ({machine.available()[1]})")
+        takes_time = wake.takes_time(machine)
+        with Waking(shown=takes_time) as say:
+            if takes_time:  # others are asked once, by choose: for an answer they try namespaces
+                say("looking for its image", f"{machine.name} machine ({machine.available()[1]})")
             image = machine.prepare(self._engine, self._image)
             say("booting", "image is there")
             woken = wake.take(image)

@@ -294,8 +294,7 @@ def test(options: list[str]) -> int:
         if status := _tool(command):
             return status
     if any(machine.available()[0] for machine in MACHINES):  # else tests skip, and say why
-        _prepare(*(recipe.engine for recipe in RECIPES))
-        install_for_tests({**TESTED, **SQUASHFS, **packages(architecture())})
+        _prepare_tests()
     for recipe in RECIPES:
         if typed.engine in (recipe.release, "all"):
             only = () if recipe.release == newest else OF_AN_OLDER_ENGINE
@@ -310,9 +309,14 @@ def bench(options: list[str]) -> int:
     """Run the benches that were named, or all."""
     _require_clone("bench")
     if not {"-h", "--help"} & {*options}:
-        _prepare(*(recipe.engine for recipe in RECIPES))
-        install_for_tests({**TESTED, **SQUASHFS, **packages(architecture())})
+        _prepare_tests()
     return _tool(["tests.bench", *options])
+
+
+def _prepare_tests() -> None:
+    """Have the images of all engines there, and what only tests and benches need."""
+    _prepare(*(recipe.engine for recipe in RECIPES))
+    install_for_tests({**TESTED, **SQUASHFS, **packages(architecture())})
 
 
 def _require_clone(command: str) -> None:

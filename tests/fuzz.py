@@ -124,22 +124,12 @@ def mutated(*samples: bytes) -> st.SearchStrategy[bytes]:
     return st.one_of(real, real, st.binary(max_size=200))
 
 
-def _rules(_: contextlib.ExitStack) -> Callable[[bytes], bool]:
+def _chains(parse: Callable[[str], tuple]) -> Callable[[bytes], bool]:
+    """A parser of rules: what it accepts is told in words."""
+
     def attempt(data: bytes) -> bool:
         try:
-            chains = rules.parse(data.decode(errors="replace"))
-        except SnapshotError:
-            return False
-        assert all(r.condition and r.effect for c in chains for r in c.rules)
-        return True
-
-    return attempt
-
-
-def _nft(_: contextlib.ExitStack) -> Callable[[bytes], bool]:
-    def attempt(data: bytes) -> bool:
-        try:
-            chains = nftables.parse(data.decode(errors="replace"))
+            chains = parse(data.decode(errors="replace"))
         except SnapshotError:
             return False
         assert all(r.condition and r.effect for c in chains for r in c.rules)
@@ -283,8 +273,8 @@ FRAMES = st.lists(
 ).map(b"".join)
 
 TARGETS = (
-    Target("rules", mutated(RULES.encode()), _rules),
-    Target("nft", mutated(*map(str.encode, NFT)), _nft),
+    Target("rules", mutated(RULES.encode()), lambda _: _chains(rules.parse)),
+    Target("nft", mutated(*map(str.encode, NFT)), lambda _: _chains(nftables.parse)),
     Target("trace", mutated(*_reports()), _trace),
     Target("snapshot", mutated(*_samples()), _snapshot),
     Target("frame", mutated(*_captured()), _frame),

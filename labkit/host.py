@@ -9,11 +9,13 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import cached_property
 from typing import IO
 
 import docker
 import docker.errors
 import requests
+from docker.models.containers import Container, ContainerCollection
 from docker.utils.ports import build_port_bindings
 
 from labkit.channel import Channel, Sink
@@ -174,7 +176,7 @@ class Host(Node):
         except ValueError as error:
             raise UsageError(f"publish={publish!r}: {error}") from error
         try:
-            container = self.docker.containers.create(
+            container = _Created(client=self.docker).create(
                 image, command, name=name, network=network, ports=ports, detach=True, **options
             )
         except docker.errors.ImageNotFound as error:
@@ -190,7 +192,7 @@ class Host(Node):
             with contextlib.suppress(docker.errors.DockerException, requests.RequestException):
                 container.remove(force=True)
             raise self._refused(error) from error
-        return ContainerHandle(self, container)
+        return ContainerHandle(self, container.id, name)
 
     def watch(self) -> Watch:
         """Tell what a block of Python does to this host's networking.
@@ -279,12 +281,33 @@ class Watch:
         return None if self.diff is None else self.diff._repr_html_()
 
 
-class ContainerHandle:
-    """A container that ``host.run`` started."""
+class _Created(ContainerCollection):
+    """Creates containers as docker-py does, but asks nothing of them afterwards."""
 
-    def __init__(self, host: Host, container: docker.models.containers.Container) -> None:
-        self.host, self.container = host, container
-        self.id, self.name = container.id, container.name
+    def get(self, container_id: str) -> Container:
+        return self.prepare_model({"Id": container_id})
+
+
+class ContainerHandle:
+    """A container that ``host.run`` started.
+
+    Attributes:
+        host: the lab host that it is on.
+        id: the engine's name of it, 64 digits.
+    """
+
+    def __init__(self, host: Host, container_id: str, name: str | None) -> None:
+        self.host, self.id, self._name = host, container_id, name
+
+    @cached_property
+    def container(self) -> Container:
+        """The container as docker-py sees it."""
+        return self.host.docker.containers.get(self.id)
+
+    @property
+    def name(self) -> str:
+        """Its name, which the engine made up if none was given."""
+        return self._name or self.container.name
 
     def __repr__(self) -> str:
         return f"<container {self.name} on {self.host.name}>"
@@ -301,4 +324,4 @@ class ContainerHandle:
 
     def remove(self) -> None:
         """Stop the container and remove it."""
-        self.container.remove(force=True)
+        self.host.docker.api.remove_container(self.id, force=True)

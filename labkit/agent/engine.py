@@ -69,10 +69,28 @@ def facts(root: Path) -> dict | None:
         with contextlib.closing(_Connection(root)) as engine:
             networks = json.loads(engine.get("/networks"))
             listed = json.loads(engine.get("/containers/json"))
-            inspected = [json.loads(engine.get(f"/containers/{c['Id']}/json")) for c in listed]
+            paths = [f"/containers/{c['Id']}/json" for c in listed]
+            containers = [c for path in paths if (c := _container(json.loads(engine.get(path))))]
     except OSError:
         return None
     # /version would tell too: after 5 ms, because it runs runc to ask for that one's.
     version = engine.software.removeprefix("Docker/").partition(" ")[0]
-    containers = [c for c in inspected if c.get("State", {}).get("Running")]
     return {"version": version, "networks": networks, "containers": containers}
+
+
+def _container(told: dict) -> dict | None:
+    """The part of ``GET /containers/ID/json`` that is wanted, in its shape; None if none runs.
+
+    The whole is three times as much, and would take as long as reading the container's namespace.
+    """
+    if not told.get("State", {}).get("Running"):
+        return None
+    settings = told["NetworkSettings"]
+    return {
+        "Id": told["Id"],
+        "Name": told["Name"],
+        "State": {"Pid": told["State"]["Pid"]},
+        "Config": {"Image": told["Config"]["Image"]},
+        "HostConfig": {"NetworkMode": told["HostConfig"]["NetworkMode"]},
+        "NetworkSettings": {"Networks": settings["Networks"], "Ports": settings["Ports"]},
+    }

@@ -14,6 +14,7 @@ import os
 import re
 import socket
 import time
+from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,13 +31,18 @@ TOOLS_AT_ONCE = 4
 
 async def observe(children: Children, node: Node) -> dict:
     """The facts of a node now."""
-    known = await asyncio.to_thread(engine.facts, node.root)
     with contextlib.ExitStack() as open_files:
-        found = places(node, known, open_files)
+        # Docker keeps a file of each namespace: they are read while the engine tells their names.
+        early = places(node, None, open_files)
         # A thread that joins other namespaces is good for nothing else afterwards: one of its own.
         with ThreadPoolExecutor(max_workers=1) as own:
             loop = asyncio.get_running_loop()
-            namespaces = await loop.run_in_executor(own, _join_and_read, found)
+            reading = loop.run_in_executor(own, _join_and_read, early)
+            known = await asyncio.to_thread(engine.facts, node.root)
+            found, read = places(node, known, open_files, early), await reading
+            if any(place.inode not in read for place in found):
+                read = await loop.run_in_executor(own, _join_and_read, found)
+        namespaces = [{"kind": p.kind, "name": p.name, **read[p.inode]} for p in found]
         limit = asyncio.Semaphore(TOOLS_AT_ONCE)
         pairs = zip(found, namespaces, strict=True)
         await asyncio.gather(*(_tools(children, limit, node, *pair) for pair in pairs))
@@ -64,9 +70,15 @@ class Place:
     inode: int
 
 
-def places(node: Node, known: dict | None, open_files: contextlib.ExitStack) -> list[Place]:
-    """The node's own namespace, its containers', and Docker's own that no container has."""
+def places(
+    node: Node, known: dict | None, open_files: contextlib.ExitStack, early: Sequence[Place] = ()
+) -> list[Place]:
+    """The node's own namespace, its containers', and Docker's own that no container has.
+
+    ``early`` are some that are open already.
+    """
     found: dict[int, Place] = {}
+    there = {place.inode: place.file for place in early}
     nsfs = os.stat(f"/proc/{node.pid}/ns/net").st_dev
 
     def add(kind: str, name: str, path: Path) -> int | None:
@@ -74,13 +86,19 @@ def places(node: Node, known: dict | None, open_files: contextlib.ExitStack) -> 
             file = os.open(path, os.O_RDONLY)
         except OSError:
             return None  # it ended while we looked
-        open_files.callback(os.close, file)
         status = os.fstat(file)
+        inode = status.st_ino
         # Docker's file of a namespace that has gone can be there still, no longer a namespace.
-        if status.st_dev != nsfs:
+        gone = status.st_dev != nsfs
+        if gone or inode in there:
+            os.close(file)
+        else:
+            open_files.callback(os.close, file)
+            there[inode] = file
+        if gone:
             return None
-        found.setdefault(status.st_ino, Place(kind, name, file, status.st_ino))
-        return status.st_ino
+        found.setdefault(inode, Place(kind, name, there[inode], inode))
+        return inode
 
     add("host", node.name, Path(f"/proc/{node.pid}/ns/net"))
     for container in (known or {}).get("containers", []):
@@ -160,25 +178,24 @@ def _sockets(text: str) -> list[dict]:
     return found
 
 
-def _join_and_read(places: list[Place]) -> list[dict]:
+def _join_and_read(places: list[Place]) -> dict[int, dict]:
     """Read every place through netlink, joining one after the other by its file: setns(2)."""
     files = {place.inode: place.file for place in places}
-    read = []
+    read = {}
     for place in places:
         netlink.join(place.file)
-        read.append(_read(place, files))
-    return _resolve(read)
+        read[place.inode] = _read(place.inode, files)
+    _resolve(read.values())
+    return read
 
 
-def _read(place: Place, files: dict[int, int]) -> dict:
+def _read(inode: int, files: dict[int, int]) -> dict:
     """One namespace, as seen by the thread that is in it."""
     with netlink.connect(netlink.ROUTE) as route:
         interfaces = rtnetlink.interfaces(route)
         names = {i["index"]: i["name"] for i in interfaces}
         return {
-            "id": place.inode,
-            "kind": place.kind,
-            "name": place.name,
+            "id": inode,
             "interfaces": interfaces,
             "routes": list(rtnetlink.routes(route, names)),
             "neighbours": list(rtnetlink.neighbours(route, names)),
@@ -188,13 +205,13 @@ def _read(place: Place, files: dict[int, int]) -> dict:
                 "nf": diag.tables(),
                 "legacy": {family: diag.legacy_tables(family) for family in ("ip", "ip6")},
             },
-            "nsids": _nsids(route, place, files, interfaces),
+            "nsids": _nsids(route, inode, files, interfaces),
             "conntrack": diag.connections(),
         }
 
 
 def _nsids(
-    route: socket.socket, place: Place, files: dict[int, int], interfaces: list[dict]
+    route: socket.socket, here: int, files: dict[int, int], interfaces: list[dict]
 ) -> dict[int, int]:
     """The namespaces that this one's interfaces point to: nsid as seen here → inode.
 
@@ -206,14 +223,14 @@ def _nsids(
     for inode, file in files.items():
         if not wanted - found.keys():
             break
-        if inode != place.inode:
+        if inode != here:
             nsid = rtnetlink.nsid(route, file)
             if nsid in wanted:
                 found[nsid] = inode
     return found
 
 
-def _resolve(namespaces: list[dict]) -> list[dict]:
+def _resolve(namespaces: Collection[dict]) -> None:
     """Give each veth its peer and each child its parent: IFLA_LINK is an index over there."""
     names = {(n["id"], i["index"]): i["name"] for n in namespaces for i in n["interfaces"]}
     for namespace in namespaces:
@@ -229,4 +246,3 @@ def _resolve(namespaces: list[dict]) -> list[dict]:
                 interface["peer"] = {"namespace": known, "name": name, "index": index}
             elif interface["kind"] in ("macvlan", "ipvlan", "vlan") and index:
                 interface["parent"] = names.get((place, index), f"if{index}")
-    return namespaces

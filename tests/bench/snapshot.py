@@ -70,15 +70,15 @@ def _compare(host: Host, size: int, pids: list[str], runs: int) -> Iterator[Figu
         "a loop, nsenter a namespace": f"{join} sh -c '{'; '.join(EACH)}'",
     }
 
-    def beside(name: str, peer: Callable[[], float], pairs: int) -> Figure:
+    def beside(name: str, peer: Callable[[], float], pairs: int, most: float) -> Figure:
         name = f"snapshot of {size} containers / {name}"
-        return paired(name, lambda: timed(host.snapshot), peer, pairs)
+        return paired(name, lambda: timed(host.snapshot), peer, pairs, most=most)
 
-    yield beside("raw netlink dump", lambda: float(host.read(dump)), runs)
+    yield beside("raw netlink dump", lambda: float(host.read(dump)), runs, 2)
     for name, each in loops.items():
         loop = LOOP.format(once="\n".join(ONCE), pids=words, each=each)
         # It takes long, and its ratio is far from 1.
-        yield beside(name, lambda loop=loop: int(host.read(loop)) / 1e9, max(1, runs // 3))
+        yield beside(name, lambda loop=loop: int(host.read(loop)) / 1e9, max(1, runs // 3), 0.1)
 
 
 def _fill(host: Host, size: int) -> None:

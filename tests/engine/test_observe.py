@@ -104,3 +104,13 @@ def test_connections_of_ipv6_are_read_too(host):
         host.read("nft delete table ip6 nat")
     pinged = [e.original.source for e in tracked if e.protocol == "icmpv6"]
     assert "::1" in pinged
+
+
+def test_a_namespace_of_which_docker_has_no_file_is_read_too(host):
+    host.run("busybox", name="box", command="sleep 1d")
+    file = host.read("docker inspect -f '{{.NetworkSettings.SandboxKey}}' box").strip()
+    host.read(f"umount {file}")
+    snapshot = host.snapshot()
+    inside = snapshot.namespace(snapshot.container("box").namespace)
+    (eth0,) = (i for i in inside.interfaces if i.kind == "veth")
+    assert eth0.peer.name in [i.name for i in snapshot.root.interfaces if i.master == "docker0"]

@@ -118,7 +118,7 @@ def command(
     """
     accel, cpu = accelerator, "host"
     if accelerator == "tcg":
-        accel, cpu = f"tcg,thread=multi,tb-size={TRANSLATIONS}", system.emulated
+        accel, cpu = f"tcg,tb-size={TRANSLATIONS}", system.emulated
     return [
         shutil.which(system.program) or system.program,
         *("-no-user-config", "-nodefaults", "-display", "none", "-no-reboot"),

@@ -1,8 +1,7 @@
 """The virtual machine: a lab with a kernel of its own, and nothing of it is left.
 
-Marked slow: without hardware's help a container takes a second and more, and QEMU 7.2's emulation
-of several processors has now and then been the end of the guest's kernel. test_machines.py runs the
-whole fixed set on this machine.
+Without hardware's help a container takes two seconds: this is what every run tries of the virtual
+machine. test_machines.py, where it is marked slow, runs the whole fixed set on it.
 """
 
 from __future__ import annotations
@@ -32,7 +31,6 @@ CURL = "curl --silent --show-error --retry 20 --retry-connrefused --retry-delay 
 ENGINE = "26.1"  # of whichever generation the other tests are: a state takes its time
 ABLE, WHY = VirtualMachine().available()
 pytestmark = [
-    pytest.mark.slow,
     pytest.mark.skipif(not ABLE, reason=WHY),
     pytest.mark.skipif(not shutil.which("mksquashfs"), reason="mksquashfs not found"),
 ]

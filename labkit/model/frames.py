@@ -204,7 +204,10 @@ def _name_service(payload: bytes) -> str | None:
         failure = FAILURES.get(message.rcode, f"error {message.rcode}")
         return f"{failure}: {kind} {message.qd[0].name}"
     found = [a for a in message.an if a.type == message.qd[0].type]
-    words = [_record(a) for a in found]
+    try:
+        words = [_record(a) for a in found]
+    except ValueError:  # an address that is too long or too short
+        return None
     return f"{kind} {', '.join(words)}" if words else f"{kind}: none of {message.qd[0].name}"
 
 

@@ -100,7 +100,29 @@ def test_names(question, says):
     assert (packet.speaks, packet.headers.says) == ("DNS", says)
 
 
-@pytest.mark.parametrize("body", [b"", b"\xff" * 11, b"\xc0" * 40, b"\0" * 5 + b"\x09" + b"a" * 30])
+def answer_of(address: bytes) -> bytes:
+    """An answer to the question for web's IPv4 address."""
+    name = b"\x03web\0" + struct.pack(">HH", 1, 1)
+    counts = struct.pack(">HHHHHH", 7, 0x8180, 1, 1, 0, 0)
+    return counts + name + name + struct.pack(">IH", 60, len(address)) + address
+
+
+def test_an_answer_is_its_address():
+    body = answer_of(bytes([172, 18, 0, 2]))
+    packet = seen(ip("10.0.0.1", "10.0.0.2", 17, udp(4000, body, source=53)))
+    assert packet.headers.says == "A 172.18.0.2"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"\xff" * 11,
+        b"\xc0" * 40,
+        b"\0" * 5 + b"\x09" + b"a" * 30,
+        answer_of(b"\x04\n\x05\0\x02"),
+    ],
+)
 def test_what_is_no_dns_on_its_port_is_so_many_bytes(body):
     packet = seen(ip("10.0.0.1", "10.0.0.2", 17, udp(53, body)))
     assert packet.headers.says == f"{len(body)} bytes"

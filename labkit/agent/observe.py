@@ -1,8 +1,8 @@
 """Read the network state of a lab host: every namespace of it and of its containers.
 
 In phases: find the namespaces; read each one through netlink (rtnetlink(7), nfnetlink,
-sock_diag(7)), and where there are rules with the tools that write them as text; then resolve what
-one namespace says of another. Facts only, as plain JSON values in the shape of
+sock_diag(7)), and meanwhile ask the engine for their names; resolve what one namespace says of
+another; where there are rules, ask the tools that write them as text. Facts only, as plain JSON values in the shape of
 ``labkit.model.snapshot``; what they mean is said there.
 """
 

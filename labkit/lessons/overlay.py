@@ -231,10 +231,10 @@ def check_ferry(state: State) -> Verdict:
     if not ship.endpoint("depot"):
         return not_yet(f"ship is on {ship.where}, not on depot")
     if not state.answers("page"):
-        if state.probes["shore"].text.split()[0] != "dnsrr" and not state.answers("ipvs"):
+        if state.probes["shore"].text.split()[0] != "dnsrr" and not state.answers("balances"):
             return not_yet(
                 "ship finds shore's name, but gets no page: the name leads to a virtual IP, and "
-                "this kernel has no IPVS to serve it; create shore with --endpoint-mode dnsrr"
+                "this kernel can't serve it; create shore with --endpoint-mode dnsrr"
             )
         return not_yet("all is there, but ship gets no page at http://shore")
     return correct("ship on host1 gets the page of shore's task on host2, by name, over depot")
@@ -284,7 +284,10 @@ docker run -d --name ship --network depot nginx""",
             f"{LONG}; until docker exec ship curl -fsS -m 1 -o /dev/null http://shore; do "
             "early || exit 1; sleep 0.2; done",
         ),
-        "ipvs": Probe(node="host1", command="test -e /proc/net/ip_vs"),
+        "balances": Probe(
+            node="host1",
+            command="ipvsadm --list && unshare --net grep 1 /proc/sys/net/ipv4/ip_forward",
+        ),
     },
 )
 

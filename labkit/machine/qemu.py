@@ -27,7 +27,7 @@ PATIENCE = 5  # seconds for that trial
 KERNEL = (
     "quiet", "panic=-1", "mitigations=off", "nokaslr", "norandmaps", "init_on_alloc=0", "audit=0",
     "nowatchdog", "rcupdate.rcu_expedited=1", "rcupdate.rcu_cpu_stall_suppress=1",
-    "random.trust_cpu=on", "no_timer_check", "tsc=reliable",
+    "random.trust_cpu=on", "no_timer_check", "tsc=reliable", "psi=0",
 )  # fmt: skip
 
 

@@ -20,9 +20,14 @@ if [ "$0" = /init ]; then  # in the RAM disk: mount the image and go there
     exec /bin/busybox switch_root /image /bin/sh /run/init
 fi
 
-# What else the engines would ask for one by one, waiting for each.
+# What else the engines would ask for one by one, waiting for each. Not IPVS, which wakes up once a
+# second for each namespace that there is: the kernel loads it for who asks.
 modprobe -a br_netfilter nf_conntrack_netlink nft_compat xt_conntrack xt_addrtype xt_MASQUERADE \
-    xt_nat xt_comment veth vxlan macvlan ipvlan 8021q ip_vs ip_vs_rr xfrm_user
+    xt_nat xt_comment veth vxlan macvlan ipvlan 8021q xfrm_user
+
+# An idle kernel shall sleep: no looks every half second at memory in pieces, every second at counts.
+echo 0 > /proc/sys/vm/compaction_proactiveness
+echo 60 > /proc/sys/vm/stat_interval
 
 # On an ordinary Docker host a container's namespaces begin with that host's settings of IPv4, and
 # Swarm's load balancer needs its ip_forward. Here hosts are namespaces: settings come from them.

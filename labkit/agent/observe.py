@@ -2,8 +2,8 @@
 
 In phases: find the namespaces; read each one through netlink (rtnetlink(7), nfnetlink,
 sock_diag(7)), and meanwhile ask the engine for their names; resolve what one namespace says of
-another; where there are rules, ask the tools that write them as text. Facts only, as plain JSON values in the shape of
-``labkit.model.snapshot``; what they mean is said there.
+another; where there are rules, ask the tools that write them as text. Facts only, as plain JSON
+values in the shape of ``labkit.model.snapshot``; what they mean is said there.
 """
 
 from __future__ import annotations

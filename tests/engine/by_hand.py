@@ -6,6 +6,7 @@ Its base image, debian:trixie-slim, is made by mmdebstrap, for a registry may be
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,20 +33,23 @@ def engine(folder: Path) -> Iterator[docker.DockerClient]:
     """An engine with Debian in it and nothing else, whose data lie in that folder."""
     command = [*NAMESPACES, "sh", str(ENGINE), str(image.ensure("26.1")), str(folder)]
     pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
-        try:
-            assert process.stdout.readline() == "ready\n"
-            client = docker.DockerClient(f"unix://{folder}/docker.sock", version="auto")
-            words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--customize-hook={TRUST}"]
-            with subprocess.Popen([*words, "trixie", "-"], stdout=pipe) as debian:
-                client.api.import_image_from_stream(debian.stdout, *BASE.split(":"))
-            assert debian.returncode == 0
-            yield client
-        finally:
-            process.stdin.close()
-    for hierarchy in leftovers._hierarchies():
-        if (group := hierarchy / group_name(folder)).exists():
-            leftovers.remove_cgroup(group)
+    try:
+        with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as process:
+            try:
+                assert process.stdout.readline() == "ready\n"
+                client = docker.DockerClient(f"unix://{folder}/docker.sock", version="auto")
+                words = ["mmdebstrap", "--quiet", "--variant=minbase", f"--customize-hook={TRUST}"]
+                with subprocess.Popen([*words, "trixie", "-"], stdout=pipe) as debian:
+                    client.api.import_image_from_stream(debian.stdout, *BASE.split(":"))
+                assert debian.returncode == 0
+                yield client
+            finally:
+                process.stdin.close()
+    finally:
+        for hierarchy in leftovers._hierarchies():
+            if (group := hierarchy / group_name(folder)).exists():
+                leftovers.remove_cgroup(group)
+        shutil.rmtree(folder / "data", ignore_errors=True)  # gigabytes, and pytest keeps folders
 
 
 def group_name(folder: Path) -> str:

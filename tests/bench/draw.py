@@ -32,10 +32,12 @@ def draw(runs: int) -> Iterator[Figure]:
         lambda: timed(lambda: topology(snapshot).savefig(io.BytesIO())),
         lambda: timed(bare),
         runs,
+        most=3,
     )
     yield paired(
         "map of 20 containers as a cell shows it / bare figure",
         lambda: timed(lambda: topology(snapshot).png()),
         lambda: timed(bare),
         runs,
+        most=3,
     )

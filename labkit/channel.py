@@ -29,7 +29,6 @@ import labkit.agent
 from labkit.agent.wire import CallFailed, Wire, WireError, copy, deliver, streams
 from labkit.errors import LabStopped, MachineError
 
-PIPE = 1 << 20  # bytes that a pipe of the channel holds, where it can: pipe(7)
 Sink = Callable[[int, bytes], None]
 
 
@@ -69,7 +68,6 @@ class Channel:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            pipesize=PIPE,
             start_new_session=True,
         )
         self._complaints: collections.deque[str] = collections.deque(maxlen=20)

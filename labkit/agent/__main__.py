@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import fcntl
 import os
 import signal
 import socket
@@ -16,6 +18,8 @@ from labkit.agent.journey import SO_TIMESTAMPNS, journey
 from labkit.agent.observe import observe
 from labkit.agent.process import Children, execute
 from labkit.agent.wire import Call, Wire, copy, deliver, streams
+
+PIPE = 1 << 20  # bytes of an answer that can be under way
 
 
 class Agent:
@@ -87,6 +91,8 @@ async def main() -> None:
         signal.signal(number, signal.SIG_DFL)
     if one_id.is_alone():
         one_id.pretend()
+    with contextlib.suppress(OSError):  # it is no pipe, or the user has too many: pipe(7)
+        fcntl.fcntl(sys.stdout, fcntl.F_SETPIPE_SZ, PIPE)
     agent = Agent()
     calls = ("build", "execute", "connect", "observe", "events", "journey", "cable")
     try:

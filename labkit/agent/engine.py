@@ -81,7 +81,7 @@ def facts(root: Path) -> dict | None:
 def _container(told: dict) -> dict | None:
     """The part of ``GET /containers/ID/json`` that is wanted, in its shape; None if none runs.
 
-    The whole is three times as much, and would take as long as reading the container's namespace.
+    The whole is some eight times as much, and the learner's side would wait for it.
     """
     if not told.get("State", {}).get("Running"):
         return None

@@ -87,16 +87,16 @@ def places(
         except OSError:
             return None  # it ended while we looked
         status = os.fstat(file)
-        inode = status.st_ino
         # Docker's file of a namespace that has gone can be there still, no longer a namespace.
-        gone = status.st_dev != nsfs
-        if gone or inode in there:
+        if status.st_dev != nsfs:
+            os.close(file)
+            return None
+        inode = status.st_ino
+        if inode in there:
             os.close(file)
         else:
             open_files.callback(os.close, file)
             there[inode] = file
-        if gone:
-            return None
         found.setdefault(inode, Place(kind, name, there[inode], inode))
         return inode
 

@@ -70,14 +70,14 @@ def test_nothing_changed(quiet):
 
 def test_a_request_is_traffic_not_a_change(quiet):
     quiet.read("curl -s outside")  # so that the neighbours know each other
+    # Debian 12's iptables makes its chains without counters for their policy, but restores them
+    # with counters: other tests have done so, or not.
+    quiet.read("iptables-save -c | iptables-restore -c")
     with quiet.watch() as change:
         quiet.read("curl -s outside")
     assert not change.diff
     assert any("→ 203.0.113.10:80" in c.words for c in change.diff.tracked)
-    # Debian 12's iptables makes its chains without counters for their policy; only those that
-    # were told one (iptables -P), which an earlier test may have done, count.
-    counted = {"chain"} if change.after.engine.startswith("26.1") else set()
-    assert counted <= kinds(change.diff.counted) <= {"chain"}
+    assert kinds(change.diff.counted) == {"chain"}
 
 
 def test_a_network_and_its_rules_come_and_go(quiet):

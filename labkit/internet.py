@@ -12,6 +12,7 @@ import contextlib
 import socket
 import subprocess
 import tempfile
+from pathlib import Path
 
 from labkit.agent import SERVERS
 from labkit.channel import Channel
@@ -59,6 +60,8 @@ class Internet:
 
     def __init__(self, channel: Channel, router: Node) -> None:
         prerequisites.install(programs=prerequisites.INTERNET)
+        if not _leads_out():  # newer passts do not say so: they serve this computer alone
+            raise _nowhere("no external interface has a default route")
         self._said = tempfile.TemporaryFile()  # noqa: SIM115
         ours, its = socket.socketpair()
         with its:
@@ -82,10 +85,7 @@ class Internet:
             if not works:
                 said = self.close()
         if not works:
-            raise MachineError(
-                f"internet=True: this computer's passt leads nowhere ({said}); leave it out, or "
-                "mend what it says"
-            )
+            raise _nowhere(said)
 
     def close(self) -> str:
         """End it: the last that it said. It ends by itself when the learner's kernel does."""
@@ -95,3 +95,16 @@ class Internet:
             self._said.seek(0)
             lines = self._said.read().decode(errors="replace").splitlines()
         return (lines or [""])[-1]
+
+
+def _leads_out() -> bool:
+    """Whether this computer has a default route of IPv4: proc_pid_net(5)."""
+    routes = Path("/proc/self/net/route").read_text().splitlines()  # none: not even its heads
+    return any(route.split()[1] == "00000000" for route in routes)
+
+
+def _nowhere(reason: str) -> MachineError:
+    return MachineError(
+        f"internet=True: this computer's passt leads nowhere ({reason}); leave it out, or "
+        "mend what it says"
+    )

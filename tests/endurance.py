@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import glob
 import os
 import random
@@ -194,6 +195,7 @@ def row(count: int) -> int:
             lab.host1.snapshot()
 
     def state() -> tuple[int, int]:
+        gc.collect()  # what earlier tests left to it, too
         return len(os.listdir("/proc/self/fd")), threading.active_count()
 
     for _ in range(3):  # what is made once is made

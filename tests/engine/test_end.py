@@ -1,5 +1,6 @@
 """Whatever ends a lab, nothing of it is left; and the learner's own network never changed."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -79,10 +80,12 @@ def test_labs_leak_no_files_and_no_threads():
 
     with Lab(hosts=1) as lab:
         lab.host1.docker.ping()
+    gc.collect()  # what earlier tests left to it
     files, threads = os.listdir("/proc/self/fd"), threading.active_count()
     for _ in range(3):
         with Lab(hosts=1) as lab:
             lab.host1.docker.ping()
+    gc.collect()
     assert len(os.listdir("/proc/self/fd")) == len(files)
     assert threading.active_count() == threads
 

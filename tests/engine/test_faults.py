@@ -100,12 +100,25 @@ def test_the_disk_of_the_data_root_is_full(broken):
     host.run("busybox", name="again", command="sleep 1000")
 
 
+# What a container's own shell says of its memory cgroup (kernel: cgroup-v2.rst, memory.events, and
+# cgroup-v1/memory.rst, memory.oom_control). The engine's own word, State.OOMKilled, is no proof:
+# containerd may tell of the end before it tells of the reason (containerd issue 8893).
+OUT_OF_MEMORY = """tail /dev/zero
+echo "exit $?"
+cd /sys/fs/cgroup
+cat memory.events memory/memory.oom_control 2> /dev/null | grep '^oom_kill '
+"""
+
+
 def test_a_container_out_of_memory(broken):
     host = broken.host1
+    told = host.run("busybox", name="told", command=["sh", "-c", OUT_OF_MEMORY], mem_limit="16m")
+    assert told.container.wait(timeout=60)["StatusCode"] == 0
+    lines = told.container.logs(stderr=False).decode().splitlines()
+    assert lines == ["exit 137", "oom_kill 1"]
     hungry = host.run("busybox", name="hungry", command="tail /dev/zero", mem_limit="16m")
     assert hungry.container.wait(timeout=60)["StatusCode"] == 137
-    hungry.container.reload()
-    assert hungry.container.attrs["State"]["OOMKilled"]
+    assert host.snapshot().engine
     host.run("busybox", name="again", command="sleep 1000")
 
 

@@ -23,6 +23,7 @@ from labkit.errors import CommandError, EngineError, LabError, UsageError
 from labkit.model.diff import Diff, diff
 from labkit.model.facts import snapshot_of
 from labkit.model.snapshot import Snapshot
+from labkit.upgrade import mend
 
 SOCKET = "/run/docker.sock"
 LOG = "/var/log/docker.log"
@@ -144,9 +145,10 @@ class Host(Node):
         self._channel.require()
         if self._client is None:
             try:
-                self._client = docker.DockerClient(base_url=f"unix://{self._socket}")
+                client = docker.DockerClient(base_url=f"unix://{self._socket}")
             except docker.errors.DockerException as error:
                 raise EngineError(self._down(str(error))) from error
+            self._client = mend(client, self._socket)
         return self._client
 
     def run(

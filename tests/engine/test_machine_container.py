@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
+import psutil
 import pytest
 from docker.context import ContextAPI
 
@@ -28,6 +29,7 @@ from labkit.machine.recipe import generation, recipe
 from tests.engine.conftest import gone_within
 
 NAME = "labkit/machine"
+PATIENCE = 60  # seconds; an engine that is busy takes its time to remove a container
 PLUGIN = """
 import http.server, json, os, socketserver
 class Plugin(http.server.BaseHTTPRequestHandler):
@@ -74,16 +76,16 @@ def engine(outer: Lab, monkeypatch) -> Iterator[docker.DockerClient]:
     client = docker.DockerClient(host, version="auto")
     yield client
     try:
-        assert gone(client, 5) == []
+        assert gone(client) == []
     finally:
         for container in client.containers.list(all=True):
             container.remove(force=True)
         client.close()
 
 
-def gone(engine: docker.DockerClient, seconds: float) -> list[str]:
-    """The containers and volumes that are still in the engine after that time."""
-    end = time.monotonic() + seconds
+def gone(engine: docker.DockerClient) -> list[str]:
+    """The containers and volumes that are still in the engine when patience ends."""
+    end = time.monotonic() + PATIENCE
     while True:
         found = [c.name for c in engine.containers.list(all=True, ignore_removed=True)]
         found += [v.name for v in engine.volumes.list()]
@@ -179,15 +181,15 @@ def test_nothing_is_left_when_the_kernel_is_killed(engine, number):
     assert len(engine.containers.list()) == 1
     process.send_signal(number)
     process.communicate()
-    assert gone(engine, 5) == []
-    assert gone_within(run, 5) == []
+    assert gone(engine) == []
+    assert gone_within(run, PATIENCE) == []
 
 
 def test_container_goes_when_the_relay_is_killed_and_the_learner_is_told(engine):
     lab = Lab(hosts=1).start()
     try:
         os.kill(lab._channel._process.pid, signal.SIGKILL)
-        assert gone(engine, 5) == []
+        assert gone(engine) == []
         with pytest.raises(MachineError, match="went away"):
             lab.host1.read("true")
     finally:
@@ -202,7 +204,7 @@ def test_kernel_and_relay_killed_at_once_leave_nothing_in_the_engine(engine):
     os.kill(int(relay), signal.SIGKILL)
     process.kill()
     process.communicate()
-    assert gone(engine, 5) == []
+    assert gone(engine) == []
     shutil.rmtree(run)
 
 
@@ -211,9 +213,11 @@ def test_nothing_is_left_when_the_kernel_is_killed_while_it_starts(engine):
     for delay in (0.1, 0.3, 0.5, 0.7):
         process = kernel()
         time.sleep(delay)
+        relay = psutil.Process(process.pid).children(recursive=True)
         process.kill()
         process.communicate()
-        assert gone(engine, 10) == []
+        psutil.wait_procs(relay, timeout=PATIENCE)  # it may be about to create the container
+        assert gone(engine) == []
 
 
 def test_container_removed_by_others_ends_the_lab_with_a_sentence(engine):
@@ -225,7 +229,7 @@ def test_container_removed_by_others_ends_the_lab_with_a_sentence(engine):
             lab.host1.read("true")
     finally:
         lab.stop()
-    assert gone_within(lab._channel.run, 5) == []
+    assert gone_within(lab._channel.run, PATIENCE) == []
 
 
 def test_image_that_is_not_in_the_engine_is_told_by_the_relay(engine):

@@ -130,6 +130,7 @@ def test_qemu_does_not_outlive_the_program_outside_it():
     lab = Lab(engine=ENGINE, machine="virtual").start()
     (qemu,) = children(lab._channel._process.pid)
     lab._channel._process.kill()
+    lab._channel._process.wait()
     with pytest.raises(MachineError, match="went away"):
         lab.host1.read("true")
     end = time.monotonic() + 60

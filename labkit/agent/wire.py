@@ -20,6 +20,8 @@ WINDOW = 1 << 18
 CHUNK = 1 << 15
 LONGEST = 1 << 28  # a snapshot of a very busy host is some 10 MB
 
+GONE = "the other end is gone"
+
 CALL, RESULT, ERROR, DATA, END, CREDIT, CANCEL = range(7)
 
 
@@ -60,7 +62,7 @@ class Call:
                 self._may_write.clear()
                 await self._may_write.wait()
                 if self.wire.lost:
-                    raise WireError("the other end is gone")
+                    raise WireError(self.wire.lost)
             self._credit -= len(chunk)
             await self.wire.send(self.number, DATA, bytes([stream]) + chunk)
 
@@ -120,7 +122,7 @@ class Wire:
         writer: asyncio.StreamWriter,
         handlers: dict[str, Handler] | None = None,
     ) -> None:
-        self.lost = False
+        self.lost = ""  # why nothing more comes from the other end
         self._reader, self._writer = reader, writer
         self._handlers = handlers or {}
         self._calls: dict[int, Call] = {}
@@ -136,16 +138,16 @@ class Wire:
     async def send(self, number: int, kind: int, payload: bytes) -> None:
         """Send a frame; WireError when the other end has gone."""
         if self.lost or self._writer.is_closing():
-            raise WireError("the other end is gone")
+            raise WireError(self.lost or GONE)
         try:
             self._writer.write(HEADER.pack(len(payload), number, kind) + payload)
             await self._writer.drain()
         except (ConnectionError, RuntimeError) as error:
-            raise WireError("the other end is gone") from error
+            raise WireError(GONE) from error
 
     async def run(self) -> None:
         """Take frames until the other end closes; every open call then fails with WireError."""
-        reason = "the other end is gone"
+        reason = GONE
         try:
             while True:
                 length, number, kind = HEADER.unpack(await self._reader.readexactly(HEADER.size))
@@ -158,7 +160,7 @@ class Wire:
         except (ValueError, IndexError, TypeError, RecursionError, struct.error) as error:
             reason = f"what arrived is no frame: {error}"
         finally:
-            self.lost = True
+            self.lost = reason
             for call in list(self._calls.values()):
                 call._finish(WireError(reason))
             self._calls.clear()

@@ -135,3 +135,15 @@ def test_open_calls_end_when_the_other_end_goes():
                 await ours.call("forever")
 
     asyncio.run(scenario())
+
+
+def test_what_is_no_frame_is_the_reason_for_later_calls_too():
+    async def scenario():
+        async with pair() as (ours, theirs):
+            theirs._writer.write(b"\xff" * 100)
+            while not ours.lost:
+                await asyncio.sleep(0.01)
+            with pytest.raises(WireError, match="what arrived is no frame"):
+                await ours.call("echo")
+
+    asyncio.run(scenario())

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,5 +45,5 @@ class _Connection(UnixHTTPConnection):
 class _Adapter(UnixHTTPAdapter):
     def get_connection(self, url: str, proxies: Any = None) -> UnixHTTPConnectionPool:
         pool = super().get_connection(url, proxies)
-        pool._new_conn = lambda: _Connection(pool.base_url, pool.socket_path, pool.timeout)
+        pool._new_conn = partial(_Connection, pool.base_url, pool.socket_path, pool.timeout)
         return pool

@@ -14,8 +14,6 @@ import pytest
 from labkit import Lab
 from labkit.host import Host
 
-SOON = 3  # seconds; by then nothing is left of a lab, however it ended
-
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[Lab]:
@@ -54,7 +52,7 @@ def processes(word: str) -> list[int]:
     return [number for _, number in sorted(found)]
 
 
-def gone_within(run: Path, seconds: float = SOON) -> list[str]:
+def gone_within(run: Path, seconds: float) -> list[str]:
     """What of a lab is still there after that time; empty as soon as there is nothing."""
     end = time.monotonic() + seconds
     while (found := leftovers(run)) and time.monotonic() < end:

@@ -72,7 +72,7 @@ def test_what_a_killed_lab_left_goes(cached_elsewhere, capsys):
     finally:
         learner.kill()
         learner.communicate()
-    left = gone_within(Path(run))
+    left = gone_within(Path(run), 1)
     assert left[0] == run
     assert len(left) > 1
     assert set(left[1:]) <= set(map(str, leftovers.cgroups(frozenset())))

@@ -40,7 +40,7 @@ def test_nothing_is_left_when_the_kernel_is_killed(number):
     assert leftovers(run)
     process.send_signal(number)
     process.wait()
-    assert gone_within(run) == []
+    assert gone_within(run, 2) == []
 
 
 def test_nothing_is_left_when_the_kernel_is_killed_while_it_starts():
@@ -58,7 +58,7 @@ def test_nothing_is_left_when_the_kernel_is_killed_while_it_starts():
         process.kill()
         process.wait()
         for run in runs:
-            assert gone_within(run) == []
+            assert gone_within(run, 2) == []
 
 
 def test_nothing_is_left_after_stop_and_this_system_is_as_before():
@@ -70,7 +70,7 @@ def test_nothing_is_left_after_stop_and_this_system_is_as_before():
     files = len(os.listdir("/proc/self/fd"))
     assert state_of_this_system() == before
     lab.stop()
-    assert gone_within(run) == []
+    assert gone_within(run, 0.5) == []
     assert state_of_this_system() == before
     assert len(os.listdir("/proc/self/fd")) < files
 
@@ -99,7 +99,7 @@ def test_a_start_that_is_interrupted_leaves_nothing(monkeypatch):
     monkeypatch.setattr("labkit.lab.Host.__init__", interrupted)
     with pytest.raises(KeyboardInterrupt):
         lab.start()
-    assert gone_within(lab._channel.run) == []
+    assert gone_within(lab._channel.run, 0.5) == []
 
 
 def test_agent_killed_ends_the_lab_with_a_sentence():
@@ -113,4 +113,4 @@ def test_agent_killed_ends_the_lab_with_a_sentence():
     with pytest.raises(MachineError, match="went away"):
         lab.host1.sh("true")
     lab.stop()
-    assert gone_within(run) == []
+    assert gone_within(run, 2) == []

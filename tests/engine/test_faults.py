@@ -22,7 +22,7 @@ def broken():
     run = lab._channel.run
     yield lab
     lab.stop()
-    assert gone_within(run) == []
+    assert gone_within(run, 3) == []
     with Lab(hosts=1) as fresh:
         assert fresh.host1.docker.ping()
 

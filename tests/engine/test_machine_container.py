@@ -182,7 +182,7 @@ def test_nothing_is_left_when_the_kernel_is_killed(engine, number):
     process.send_signal(number)
     process.communicate()
     assert gone(engine) == []
-    assert gone_within(run, PATIENCE) == []
+    assert gone_within(run, 5) == []
 
 
 def test_container_goes_when_the_relay_is_killed_and_the_learner_is_told(engine):
@@ -229,7 +229,7 @@ def test_container_removed_by_others_ends_the_lab_with_a_sentence(engine):
             lab.host1.read("true")
     finally:
         lab.stop()
-    assert gone_within(lab._channel.run, PATIENCE) == []
+    assert gone_within(lab._channel.run, 5) == []
 
 
 def test_image_that_is_not_in_the_engine_is_told_by_the_relay(engine):

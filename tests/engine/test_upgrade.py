@@ -42,7 +42,7 @@ def slow(host, tmp_path):
     path = tmp_path / "slow.sock"
     with socketserver.ThreadingUnixStreamServer(str(path), Slow) as server:
         server.engine, server.daemon_threads = str(host._socket), True
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, daemon=True).start()
         client = mend(docker.DockerClient(base_url=f"unix://{path}"), path)
         yield client
         client.close()
